@@ -49,10 +49,7 @@ def start_wandb_core() -> None:
 
 @pytest.fixture(autouse=True)
 def unfrozen() -> Iterator[None]:
-    """Undo the `gc.freeze` of function_app/startup.py.
-
-    On Python 3.14, hypothesis warns of it, because it then finds no referrer of its random numbers.
-    """
+    """Undo the `gc.freeze` of function_app/startup.py, after which hypothesis finds no referrer of its random numbers."""
     yield
     gc.unfreeze()
 

@@ -1,11 +1,12 @@
 """The sums of docs/cost.md follow from its formulas and prices."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "cost.md").read_text(encoding="utf-8")
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
 TICKS, MEMORY = 21_600, 2.0
 ACCOUNTS = (1, 5, 100)
 SIZES = ((20, 2, 1.0), (200, 2, 1.0), (1_000, 3, 4.0))  # jobs a month, hours of each, seconds of a tick
@@ -47,6 +48,6 @@ def test_the_costs_match_the_formulas(column: int) -> None:
 
 
 def test_the_number_of_alert_rules_matches_the_cost_page() -> None:
-    alerts = Path(__file__).parent.parent.parent / "infra" / "modules" / "alerts.bicep"
-    rules = re.findall(r"^    name: '[\w-]+'$", alerts.read_text(encoding="utf-8"), re.MULTILINE)
+    alerts = (ROOT / "infra" / "modules" / "alerts.bicep").read_text(encoding="utf-8")
+    rules = re.findall(r"^    name: '[\w-]+'$", alerts, re.MULTILINE)
     assert f"| {len(rules)} alert rules, every 5 minutes |" in PAGE

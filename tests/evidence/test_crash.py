@@ -41,10 +41,8 @@ def results(stage: Stage, points: list[Point]) -> dict[str, str]:
 
 
 def test_a_command_that_reads_before_it_writes_passes_at_every_request(stage: Stage) -> None:
-    found = results(stage, crash_points(stage, example("careful")))
-    assert found == dict.fromkeys(
-        ["GetSecret#1 before", "SetSecret#1 before", "GetSecret#1 after", "SetSecret#1 after"], "same end"
-    )
+    places = {f"{operation}#1 {when}" for operation in ("GetSecret", "SetSecret") for when in ("before", "after")}
+    assert results(stage, crash_points(stage, example("careful"))) == dict.fromkeys(places, "same end")
 
 
 def test_a_command_that_writes_twice_fails_after_its_write_and_the_failure_can_be_repeated(stage: Stage) -> None:
@@ -66,16 +64,10 @@ def test_a_command_that_writes_twice_fails_after_its_write_and_the_failure_can_b
         ("careful", "answer lost after the service acted", "healed"),
         ("silent", "500", FAILED + "the command reported success and left"),
         ("noisy", "500", FAILED + "a traceback"),
-        (
-            "careless",
-            "answer lost after the service acted",
-            FAILED + "after the next run the final state is another one",
-        ),
+        ("careless", "answer lost after the service acted", FAILED + "after the next run the final state is another"),
     ],
 )
-def test_a_failure_must_be_reported_and_repaired_by_the_next_run(
-    stage: Stage, how: str, fault: str, result: str
-) -> None:
+def test_a_failure_is_reported_and_repaired_by_the_next_run(stage: Stage, how: str, fault: str, result: str) -> None:
     points = fault_points(stage, example(how))
     [point] = [p for p in points if (p.where["operation"], p.where["fault"]) == ("SetSecret", fault)]
     assert attempt(stage, point).startswith(result)

@@ -19,9 +19,7 @@ from evidence.report import CLAIMS, ROOT, render, run
     ],
     ids=["the last line on stdout is the figure", "exit status", "a run that shows nothing"],
 )
-def test_a_claim_holds_when_its_command_succeeds_and_shows_something(
-    tmp_path: Path, program: str, shows: str, figure: str, holds: bool
-) -> None:
+def test_a_claim_needs_success_and_a_result(tmp_path: Path, program: str, shows: str, figure: str, holds: bool) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "evidence.md").write_text("# Evidence\n")
     run("speed", {"command": f"python -c {shlex.quote(program)}", "shows": shows}, tmp_path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from azure.core.credentials import AccessToken
 from pydantic import SecretStr
 
 from evidence.processes import Processes, Running
@@ -24,6 +25,7 @@ from sandbox.runtime.faults import Fault
 from sandbox.wandb.artifacts import Artifact
 from sandbox.wandb.options import Delays
 from sandbox.wandb.runs import Run
+from sandbox.wandb.store import Store
 from tests.conftest import ROOT, Load
 
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # the key of sync-bot, a member of acme, in the contoso scenario
@@ -41,10 +43,22 @@ SETTINGS = {
 """The environment of a sync by hand."""
 JOB = "ftjob-" + "1" * 32
 OTHER_JOB = "ftjob-" + "2" * 32
+THIRD_JOB = "ftjob-" + "3" * 32
 FILE = "file-" + "a" * 32
 TABLE = ("examples.partitioned-table.json", "examples/1.table.json")
 """The files of the table of examples in a dataset's artifact."""
 VALIDATION_FILE = "file-" + "b" * 32
+REFUSED = {"status": 403, "body": {"errors": [{"message": "permission denied"}]}}
+"""How W&B refuses a request."""
+ONE_TEAM = {
+    "users": [{"username": "sync-bot", "default_entity": "acme", "keys": [KEY]}],
+    "teams": [{"name": "acme", "members": {"sync-bot": "member"}}],
+}
+"""A W&B with one user and one team, which belongs to no organization."""
+STEPS = list(range(1, 31))
+"""Those of `a_job()`."""
+IDLE = ({"FineTuning_List": 1, "Runs": 1}, 0)
+"""What a tick without work asks for, and the number of its writes."""
 QUICK = Limits(give_up=2.5, retries=1)
 """One further attempt after a second, in place of the usual ones, which take 11 s."""
 LATE_READS = {"summary": 600.0, "tail": 600.0, "line_count": 10.0}
@@ -61,16 +75,21 @@ LIVE = STARTED | {"created": "-8m"}
 """A job that is halfway through its training."""
 
 
+def refuses(status: int, code: str, message: str = "no", **more: Any) -> dict[str, Any]:
+    """What a fault does to have an account refuse a request in this way."""
+    return {"status": status, "body": {"error": {"code": code, "message": message}}, **more}
+
+
+NOT_FOUND = refuses(404, "notFound")
+"""An account does not have this job or file."""
+UNKNOWN_VERSION = refuses(404, "404", "Resource not found")
+"""An account does not have this version of the API."""
+
+
 def a_job(**values: Any) -> dict[str, Any]:
     """A job of 30 steps that ended long ago; the given values take precedence."""
-    return {
-        "id": JOB,
-        "model": "gpt-4o-mini-2024-07-18",
-        "created": "-2d",
-        "training_file": FILE,
-        "timeline": {"steps": 30},
-        **values,
-    }
+    usual = {"id": JOB, "model": "gpt-4o-mini-2024-07-18", "created": "-2d", "training_file": FILE}
+    return {**usual, "timeline": {"steps": 30}, **values}
 
 
 def a_file(**values: Any) -> dict[str, Any]:
@@ -94,6 +113,16 @@ def child(cloud: Cloud, *argv: str, **settings: str) -> "subprocess.Popen[bytes]
     )
 
 
+class SignedIn:
+    """A credential that has a token at once."""
+
+    def get_token(self, *_: str, **__: object) -> AccessToken:
+        return AccessToken("token", 2**31)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 @dataclass
 class Bench:
     """The sandbox, and engines that work on it."""
@@ -114,9 +143,19 @@ class Bench:
         self.load({"extends": "contoso", "accounts": [held, closed], "assignments": roles, **values})
         self.reads(**LATE_READS)
 
+    def mirrored(self, *jobs: Mapping[str, Any], **values: Any) -> dict[str, Outcome]:
+        """The outcomes of the first tick in a fresh world with these jobs."""
+        self.world(*jobs, **values)
+        return self.tick()
+
+    @property
+    def store(self) -> Store:
+        """What W&B holds."""
+        return self.cloud.world.wandb.store
+
     def reads(self, **delays: float) -> None:
         """Have W&B serve these reads of runs late by so many virtual seconds, and all others at once."""
-        self.cloud.world.wandb.store.options.delays = Delays(**delays)
+        self.store.options.delays = Delays(**delays)
 
     def fault(self, operation: str, do: Mapping[str, Any], **when: Any) -> None:
         """Disturb the requests of an operation from now on."""
@@ -141,16 +180,19 @@ class Bench:
         """W&B as the tracker asks it, in the settings' project."""
         return self.engines.enter_context(open_wandb(self.settings()))
 
-    def tick(
-        self, engine: Engine | None = None, selection: Selection = ALL, *, after: float = 0.0
-    ) -> dict[str, Outcome]:
+    def tick(self, engine: Engine | None = None, selection: Selection = ALL, *, after: float = 0) -> dict[str, Outcome]:
         """One tick, `after` so many virtual seconds; the outcomes by job id."""
         self.cloud.clock.advance(after)
         return {outcome.job: outcome for outcome in (engine or self.engine()).sync(selection)}
 
+    def made_by(self, user: str, run_id: str) -> Run:
+        """A run that this user made."""
+        member = self.store.users[user]
+        return self.store.add_run(self.store.add_project(ENTITY, PROJECT, member), run_id, member)
+
     def run(self, job: str = JOB) -> Run:
         """The run that W&B has for a job."""
-        return self.cloud.world.wandb.store.run(ENTITY, PROJECT, job)
+        return self.store.run(ENTITY, PROJECT, job)
 
     def state(self, job: str = JOB) -> str:
         """The state that W&B shows for it."""
@@ -172,7 +214,7 @@ class Bench:
 
     def aliases(self, collection: str) -> dict[str, list[str]]:
         """Version → aliases of an artifact collection."""
-        found = self.cloud.world.wandb.store.collection(ENTITY, PROJECT, collection)
+        found = self.store.collection(ENTITY, PROJECT, collection)
         return {f"v{version.index}": sorted(found.aliases_of(version)) for version in found.versions}
 
     def forged(
@@ -185,11 +227,9 @@ class Bench:
         **metadata: Any,
     ) -> Artifact:
         """A version that another program made, with its own run or none."""
-        store = self.cloud.world.wandb.store
-        member = store.users[user]
-        project = store.add_project(ENTITY, PROJECT, member)
-        found = store.add_collection(project, collection, kind)
-        version = store.add_artifact(found, "forged", store.add_run(project, run, member) if run else None, member)
+        maker = self.made_by(user, run) if run else None
+        found = self.store.add_collection(self.store.add_project(ENTITY, PROJECT), collection, kind)
+        version = self.store.add_artifact(found, "forged", maker, self.store.users[user])
         version.metadata, version.wanted_aliases, version.state = metadata, [*aliases], "COMMITTED"
         found.adopt(version)
         return version

@@ -8,42 +8,40 @@ from function_app.models import Outcome, Result, Selection
 from function_app.tracking.wandb.marks import KEY as KEY_OF_MARKS
 from sandbox.wandb.runs import Run
 from tests.conftest import Run as Command
-from tests.function_app.conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, SETTLED, Bench, a_job
+from tests.function_app.conftest import (
+    ENTITY,
+    IDLE,
+    JOB,
+    ONE_TEAM,
+    OTHER_JOB,
+    PROJECT,
+    SETTINGS,
+    SETTLED,
+    STEPS,
+    Bench,
+    a_job,
+)
 
 MODEL = f"gpt-4o-mini-2024-07-18.ft-{'1' * 32}"
 NEW = f"{JOB}-2"
-IDLE = {"FineTuning_List": 1, "Runs": 1}
 
 
-def wandblogger_left(**values: Any) -> dict[str, Any]:
-    """A run as WandbLogger of wandb 0.31 leaves it when all went well; `values` replace its own."""
-    rows = [{"_step": step, "train_loss": 9.0 - step / 10} for step in range(1, 31)]
-    return {
-        "runs": [
-            {
-                "entity": ENTITY,
-                "project": PROJECT,
-                "id": JOB,
-                "user": "sync-bot",
-                "name": JOB,
-                "job_type": "fine-tune",
-                "age": 900.0,
-                "config": {"id": JOB, "created_at": "2026-03-01 01:55:00", "method": "Method(type='supervised')"},
-                "history": [*rows, {"_step": 31, "train_data": {"_type": "table-file"}}],
-                "summary": {"_step": 31, "fine_tuned_model": MODEL, "status": "succeeded"},
-                **values,
-            }
-        ]
+def world(bench: Bench, job: Any = None, **values: Any) -> None:
+    """A world with a job and its run as WandbLogger of wandb 0.31 leaves it when all went well; `values` replace its own."""
+    rows = [{"_step": step, "train_loss": 9.0 - step / 10} for step in STEPS]
+    left = {
+        "entity": ENTITY,
+        "project": PROJECT,
+        "id": JOB,
+        "user": "sync-bot",
+        "name": JOB,
+        "job_type": "fine-tune",
+        "age": 900.0,
+        "config": {"id": JOB, "created_at": "2026-03-01 01:55:00", "method": "Method(type='supervised')"},
+        "history": [*rows, {"_step": 31, "train_data": {"_type": "table-file"}}],
+        "summary": {"_step": 31, "fine_tuned_model": MODEL, "status": "succeeded"},
     }
-
-
-def world(bench: Bench, *jobs: Any, **values: Any) -> None:
-    """A world with these jobs and WandbLogger's run of the first one."""
-    wandb = {
-        "users": [{"username": "sync-bot", "default_entity": "acme", "keys": [KEY]}],
-        "teams": [{"name": "acme", "members": {"sync-bot": "member"}}],
-    }
-    bench.world(*(jobs or [a_job()]), wandb=wandb | wandblogger_left(**values))
+    bench.world(job or a_job(), wandb=ONE_TEAM | {"runs": [left | values]})
 
 
 def overwritten(bench: Bench, job: str = JOB) -> Outcome:
@@ -64,8 +62,7 @@ def test_a_run_that_wandblogger_completed_is_current_and_not_changed(bench: Benc
     world(bench)
     engine = bench.engine()
     before = seen(bench.run())
-    asked, writes = bench.counted(lambda: bench.tick(engine, after=SETTLED))
-    assert (asked, writes) == (IDLE, 0)
+    assert bench.counted(lambda: bench.tick(engine, after=SETTLED)) == IDLE
     outcome = bench.tick(engine)[JOB]
     assert (outcome.result, outcome.final, outcome.message) == (Result.CURRENT, True, "logged by WandbLogger")
     assert seen(bench.run()) == before
@@ -77,7 +74,7 @@ def test_an_incomplete_run_of_wandblogger_is_replaced(bench: Bench) -> None:
     world(bench, state="crashed", history=rows, summary={"_step": 12}, notes="by hand", tags=["keep"])
     outcome = bench.tick()[JOB]
     assert (outcome.result, outcome.final, outcome.steps) == (Result.SYNCED, True, 30)
-    assert bench.steps(NEW) == list(range(1, 31))
+    assert bench.steps(NEW) == STEPS
     old = bench.run()
     assert (old.notes, old.tags, len(old.history)) == ("by hand", ["keep", "superseded"], 12)
     assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
@@ -100,7 +97,7 @@ def test_a_run_that_wandblogger_is_writing_is_deferred_until_it_has_finished(ben
     assert bench.cloud.writes == 0
     bench.cloud.clock.advance(3600)  # it has stopped without an error
     assert bench.tick()[JOB].final
-    assert bench.steps() == list(range(1, 31))
+    assert bench.steps() == STEPS
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed"])
@@ -121,8 +118,7 @@ def test_a_run_that_holds_another_jobs_data_is_replaced(bench: Bench, status: st
 
 
 def test_overwrite_makes_a_clean_run_and_marks_the_old_one(bench: Bench) -> None:
-    bench.world(a_job())
-    bench.tick()
+    bench.mirrored(a_job())
     old = bench.run()
     old.set_tags([*old.tags, "keep"])
     old.notes = "looked odd"
@@ -130,28 +126,21 @@ def test_overwrite_makes_a_clean_run_and_marks_the_old_one(bench: Bench) -> None
     outcome = overwritten(bench)
     assert (outcome.result, outcome.final, outcome.steps) == (Result.SYNCED, True, 30)
     assert f"replaces {JOB}" in outcome.actions
-    assert (bench.steps(NEW), bench.state(NEW)) == (list(range(1, 31)), "finished")
+    assert (bench.steps(NEW), bench.state(NEW)) == (STEPS, "finished")
     assert bench.run(NEW).config["supersedes"] == JOB
     assert "superseded" not in bench.run(NEW).tags
-    assert seen(old) == before | {
-        "tags": [*before["tags"], "superseded"],
-        "config": before["config"] | {"superseded_by": NEW},
-    }
+    marked = {"tags": [*before["tags"], "superseded"], "config": before["config"] | {"superseded_by": NEW}}
+    assert seen(old) == before | marked
     assert (old.notes, bench.state()) == ("looked odd", "finished")
-    assert [
-        version.used_by
-        for version in bench.cloud.world.wandb.store.artifacts(ENTITY, PROJECT)
-        if version.type == "dataset"
-    ] == [[old, bench.run(NEW)]]
+    [dataset] = [version for version in bench.store.artifacts(ENTITY, PROJECT) if version.type == "dataset"]
+    assert dataset.used_by == [old, bench.run(NEW)]
 
 
 def test_after_overwrite_the_new_run_counts_and_an_idle_tick_makes_no_additional_request(bench: Bench) -> None:
-    bench.world(a_job(), a_job(id=OTHER_JOB))
-    bench.tick()
+    bench.mirrored(a_job(), a_job(id=OTHER_JOB))
     overwritten(bench)
     engine = bench.engine()
-    asked, writes = bench.counted(lambda: bench.tick(engine, after=SETTLED))
-    assert (asked, writes) == (IDLE, 0)
+    assert bench.counted(lambda: bench.tick(engine, after=SETTLED)) == IDLE
     outcomes = bench.tick(engine)
     assert {outcome.result for outcome in outcomes.values()} == {Result.CURRENT}
     assert outcomes[JOB].run_url.endswith(f"/{NEW}")
@@ -162,33 +151,30 @@ def test_after_overwrite_the_new_run_counts_and_an_idle_tick_makes_no_additional
 @pytest.mark.parametrize("operation", ["Run", "UpsertBucket"])
 def test_a_mark_that_could_not_be_written_is_written_by_the_next_tick(bench: Bench, operation: str) -> None:
     """The new run exists already, so it counts. Reading the old run fails, or writing to it."""
-    bench.world(a_job())
-    bench.tick()
+    bench.mirrored(a_job())
     bench.fault(operation, {"status": 403}, nth=[5])  # after those that make the two runs
     assert overwritten(bench).result is Result.FAILED
     assert bench.cloud.world.faults.unmet == []
-    assert (bench.steps(NEW), "superseded_by" in bench.run().config) == (list(range(1, 31)), False)
+    assert (bench.steps(NEW), "superseded_by" in bench.run().config) == (STEPS, False)
     outcome = bench.tick()[JOB]
     assert (outcome.result, outcome.steps, bench.run().config["superseded_by"]) == (Result.SYNCED, 0, NEW)
     assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def test_a_deleted_run_stays_skipped_and_with_overwrite_gets_a_new_one(bench: Bench) -> None:
-    bench.world(a_job())
-    bench.tick()
-    bench.cloud.world.wandb.store.delete_run(bench.run())
+    bench.mirrored(a_job())
+    bench.store.delete_run(bench.run())
     engine = bench.engine()
     assert engine.sync()[0].result is Result.SKIPPED
     assert engine.sync(overwrite=True)[0].run_url.endswith(f"/{NEW}")
-    assert bench.steps(NEW) == list(range(1, 31))
+    assert bench.steps(NEW) == STEPS
     assert bench.tick(engine, after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def test_a_deleted_new_run_does_not_bring_back_the_one_it_replaced(bench: Bench) -> None:
-    bench.world(a_job())
-    bench.tick()
+    bench.mirrored(a_job())
     overwritten(bench)
-    bench.cloud.world.wandb.store.delete_run(bench.run(NEW))
+    bench.store.delete_run(bench.run(NEW))
     outcome = bench.tick()[JOB]
     assert (outcome.result, outcome.final) == (Result.SKIPPED, True)
     assert f"{NEW} was deleted in W&B" in outcome.message
@@ -197,10 +183,8 @@ def test_a_deleted_new_run_does_not_bring_back_the_one_it_replaced(bench: Bench)
 
 def test_a_run_that_a_person_made_about_a_job_is_not_the_jobs_run(bench: Bench) -> None:
     """An evaluation may well carry the job's id in its config."""
-    bench.world(a_job())
-    bench.tick()
-    store = bench.cloud.world.wandb.store
-    evaluation = store.add_run(store.add_project(ENTITY, PROJECT), f"{JOB}-eval", store.users["sync-bot"])
+    bench.mirrored(a_job())
+    evaluation = bench.made_by("sync-bot", f"{JOB}-eval")
     evaluation.set_config("job_id", JOB)
     evaluation.set_config("supersedes", JOB)
     before = seen(evaluation)
@@ -209,44 +193,34 @@ def test_a_run_that_a_person_made_about_a_job_is_not_the_jobs_run(bench: Bench) 
 
 
 def test_overwrite_on_the_command_line_replaces_the_runs_of_the_named_jobs(bench: Bench, run: Command) -> None:
-    bench.world(a_job(), a_job(id=OTHER_JOB))
-    bench.tick()
+    bench.mirrored(a_job(), a_job(id=OTHER_JOB))
     done = run("function_app", "sync", "--overwrite", "--job", JOB, "--follow", env=SETTINGS)
     assert done.returncode == 0, done.stderr
-    runs = bench.cloud.world.wandb.store.runs(ENTITY, PROJECT)
+    runs = bench.store.runs(ENTITY, PROJECT)
     assert sorted(each.id for each in runs) == [JOB, NEW, OTHER_JOB]
 
 
 # --- runs of other members ------------------------------------------------------------------------------------------------
 
 
-def of_vera(bench: Bench, run_id: str, **config: Any) -> Run:
-    """A run that another member of the project made."""
-    store = bench.cloud.world.wandb.store
-    run = store.add_run(store.add_project(ENTITY, PROJECT), run_id, store.users["vera"])
-    run.raw_config["_wandb"] = {"value": {}}
-    for name, value in config.items():
-        run.set_config(name, value)
-    return run
-
-
 @pytest.mark.parametrize("marked", [False, True])
 def test_a_run_of_another_member_that_looks_like_a_replacement_is_not_the_jobs_run(bench: Bench, marked: bool) -> None:
-    bench.world(a_job())
-    bench.tick()
-    marks = {KEY_OF_MARKS: bench.run().config[KEY_OF_MARKS]} if marked else {}
-    theirs = of_vera(bench, NEW, supersedes=JOB, **marks)
+    bench.mirrored(a_job())
+    theirs = bench.made_by("vera", NEW)
+    theirs.raw_config["_wandb"] = {"value": {}}
+    theirs.set_config("supersedes", JOB)
+    if marked:
+        theirs.set_config(KEY_OF_MARKS, bench.run().config[KEY_OF_MARKS])
     before = seen(theirs)
     assert bench.tick()[JOB].run_url.endswith(f"/{JOB}")
     assert overwritten(bench).run_url.endswith(f"/{JOB}-3")
-    assert bench.steps(f"{JOB}-3") == list(range(1, 31))
+    assert bench.steps(f"{JOB}-3") == STEPS
     assert seen(theirs) == before
 
 
 def test_a_finished_run_of_another_member_is_named_as_such(bench: Bench) -> None:
     """With the marks of a finished run it counts, because people may sync by hand with their own keys."""
-    bench.world(a_job())
-    bench.tick()
-    bench.run().user = bench.cloud.world.wandb.store.users["vera"]
+    bench.mirrored(a_job())
+    bench.run().user = bench.store.users["vera"]
     outcome = bench.tick(after=SETTLED)[JOB]
     assert (outcome.result, outcome.message) == (Result.CURRENT, "its run was made by the W&B user vera")

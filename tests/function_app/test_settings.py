@@ -18,21 +18,11 @@ from function_app.settings import Settings
 from function_app.shared_rules import check_schedule, wandb_server
 
 GOOD = {"AZURE_OPENAI_ENDPOINTS": "https://a.openai.azure.com/", "WANDB_API_KEY": "k" * 40}
-NAMES = ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY", "KEY_VAULT_URL", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_BASE_URL")
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in (
-        *NAMES,
-        "SYNC_SCHEDULE",
-        "SYNC_DATASETS",
-        "SYNC_CONCURRENCY",
-        "AZURE_OPENAI_API_VERSION",
-        "WANDB_ROUTES",
-        "WANDB_REGISTRY",
-        "AZURE_TRUSTED_HOSTS",
-    ):
+    for name in ("AZURE_OPENAI_ENDPOINT", *map(str.upper, Settings.model_fields)):
         monkeypatch.delenv(name, raising=False)
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
@@ -43,26 +33,29 @@ def test_the_defaults_are_those_of_the_design(environment: pytest.MonkeyPatch) -
     settings = Settings.load()
     assert settings.api_versions == ("2025-04-01-preview", "2024-10-21")
     assert settings.routes == Routes(Destination(None, "OpenAI-Fine-Tune", DatasetPolicy.FULL))
-    assert settings.wandb_registry is None
-    assert settings.wandb_project == "OpenAI-Fine-Tune"
-    assert settings.wandb_secret_name == "wandb-api-key"
+    assert (settings.wandb_registry, settings.wandb_secret_name) == (None, "wandb-api-key")
     assert settings.sync_schedule == "0 */2 * * * *"
-    assert settings.sync_datasets is DatasetPolicy.FULL
 
 
-@pytest.mark.parametrize("name", ["AZURE_OPENAI_API_KEY", "OPENAI_API_KEY"])
-def test_white_space_around_a_key_is_ignored_and_a_wrong_key_is_not_quoted(
-    environment: pytest.MonkeyPatch, name: str
-) -> None:
-    """HTTP clients quote a header that they refuse to send, so that the key would be in messages and logs."""
-    environment.setenv(name, " canary\r\n")
-    key = getattr(Settings.load(), name.lower())
-    assert key.get_secret_value() == "canary"
-    for wrong in ("can\nary", "can ary", "canary\u00e9"):
-        environment.setenv(name, wrong)
-        with pytest.raises(SettingsError, match="a character that no key has") as caught:
-            Settings.load()
-        assert "can" not in caught.value.message.replace("can be", "")
+@pytest.mark.parametrize(
+    ("name", "wrong", "words"),
+    [
+        *(
+            ("AZURE_OPENAI_API_KEY", wrong, "a character that no key has")
+            for wrong in ("kk\nkk", "kk kk", "kkkk\u00e9")
+        ),
+        ("OPENAI_API_KEY", "kk kk", "a character that no key has"),
+        ("WANDB_API_KEY", "k" * 20 + "\n" + "k" * 20, "white space"),
+    ],
+)
+def test_a_wrong_key_is_never_quoted(environment: pytest.MonkeyPatch, name: str, wrong: str, words: str) -> None:
+    """HTTP clients quote a header that they refuse to send. White space around a key is ignored."""
+    environment.setenv(name, " " + "k" * 40 + "\r\n")
+    assert getattr(Settings.load(), name.lower()).get_secret_value() == "k" * 40
+    environment.setenv(name, wrong)
+    with pytest.raises(SettingsError, match=words) as caught:
+        Settings.load()
+    assert "kk" not in str(caught.value)
 
 
 def test_the_deployed_app_sends_references_by_default(environment: pytest.MonkeyPatch) -> None:
@@ -75,10 +68,7 @@ def test_the_deployed_app_sends_references_by_default(environment: pytest.Monkey
 
 def test_the_variable_name_of_the_guides_for_azures_key_is_accepted(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AZURE_OPENAI_KEY", "of-the-guide")
-    given = Settings.load().azure_openai_api_key
-    assert given is not None
-    assert given.get_secret_value() == "of-the-guide"
-    Settings.take()
+    assert Settings.take().azure_openai_api_key == SecretStr("of-the-guide")
     assert "AZURE_OPENAI_KEY" not in os.environ  # as what the process starts would inherit it
 
 
@@ -92,20 +82,15 @@ def test_prices_are_a_table_or_the_path_of_one(environment: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("separator", [",", " ", "\n", " , ", ";"])
 def test_one_setting_may_contain_several_endpoints(environment: pytest.MonkeyPatch, separator: str) -> None:
-    environment.setenv(
-        "AZURE_OPENAI_ENDPOINTS", separator.join(["https://a.openai.azure.com", "https://b.openai.azure.us/"])
-    )
-    assert Settings.load().azure_openai_endpoints == ("https://a.openai.azure.com/", "https://b.openai.azure.us/")
+    endpoints = ("https://a.openai.azure.com/", "https://b.openai.azure.us/")
+    environment.setenv("AZURE_OPENAI_ENDPOINTS", separator.join(endpoints))
+    assert Settings.load().azure_openai_endpoints == endpoints
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        (
-            "AZURE_OPENAI_ENDPOINTS",
-            "a.openai.azure.com",
-            "AZURE_OPENAI_ENDPOINTS: 'a.openai.azure.com' is not an address",
-        ),
+        ("AZURE_OPENAI_ENDPOINTS", "a.openai.azure", "AZURE_OPENAI_ENDPOINTS: 'a.openai.azure' is not an address"),
         ("AZURE_OPENAI_ENDPOINTS", "", "AZURE_OPENAI_ENDPOINTS is not set"),
         ("AZURE_OPENAI_ENDPOINTS", "https://evil.example/", "evil.example is not a host of Azure"),
         ("AZURE_OPENAI_ENDPOINTS", "https://eastus.api.cognitive.microsoft.com", "accepts API keys only"),
@@ -129,9 +114,7 @@ def test_one_setting_may_contain_several_endpoints(environment: pytest.MonkeyPat
         ("WANDB_BASE_URL", "https://wandb..acme.example", "'https://wandb..acme.example' is not an address"),
     ],
 )
-def test_an_invalid_setting_is_named_with_valid_values(
-    environment: pytest.MonkeyPatch, name: str, value: str, words: str
-) -> None:
+def test_an_invalid_setting_is_explained(environment: pytest.MonkeyPatch, name: str, value: str, words: str) -> None:
     environment.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
         Settings.load()
@@ -151,9 +134,8 @@ def test_routes_and_registry_are_read(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("WANDB_REGISTRY", "model/support-bot")
     settings = Settings.load()
     assert settings.routes.default == Destination("acme", "OpenAI-Fine-Tune", DatasetPolicy.FULL)
-    assert [(rule.entity, rule.project, rule.datasets) for rule in settings.routes.rules] == [
-        ("acme-eu", "finetune", DatasetPolicy.OFF)
-    ]
+    [rule] = settings.routes.rules
+    assert (rule.entity, rule.project, rule.datasets) == ("acme-eu", "finetune", DatasetPolicy.OFF)
     assert settings.wandb_registry == Registry("model", "support-bot")
 
 
@@ -161,17 +143,8 @@ def test_rules_on_metadata_need_the_surface_that_shows_it(environment: pytest.Mo
     environment.setenv("WANDB_ROUTES", "metadata.team=search -> search")
     assert Settings.load().api_versions == ("v1",)
     environment.setenv("AZURE_OPENAI_API_VERSION", "2025-04-01-preview")
-    with pytest.raises(
-        SettingsError, match="does not show in AZURE_OPENAI_API_VERSION 2025-04-01-preview: set it to v1"
-    ):
+    with pytest.raises(SettingsError, match="does not show in AZURE_OPENAI_API_VERSION 2025-04-01-preview: set it"):
         Settings.load()
-
-
-NCRONTAB = [
-    line.split("\t")
-    for line in (Path(__file__).parent / "ncrontab.tsv").read_text(encoding="utf-8").splitlines()
-    if not line.startswith("#")
-]
 
 
 def _judged(schedule: str) -> str:
@@ -188,7 +161,10 @@ def _judged(schedule: str) -> str:
 def test_schedules_are_accepted_and_refused_as_by_the_host() -> None:
     """Time spans are refused, and so is what the host accepts and reads as something else."""
     wrong = {}
-    for schedule, verdict, times in NCRONTAB:
+    for line in (Path(__file__).parent / "ncrontab.tsv").read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        schedule, verdict, times = line.split("\t")
         expected = "never" if times == "never" else "cron" if verdict == "cron" else "NO"
         judged = _judged(schedule)
         if judged != expected and (judged, expected) not in {("misleading", "cron"), ("misleading", "NO")}:
@@ -224,10 +200,9 @@ def test_a_schedule_for_the_29th_of_february_has_a_next_time() -> None:
 
 @given(st.text(max_size=30))
 def test_any_text_gives_a_schedule_or_a_clear_error(schedule: str) -> None:
+    endpoints, key = ("https://a.openai.azure.com",), SecretStr("k")
     try:
-        Settings(
-            azure_openai_endpoints=("https://a.openai.azure.com",), wandb_api_key=SecretStr("k"), sync_schedule=schedule
-        )
+        Settings(azure_openai_endpoints=endpoints, wandb_api_key=key, sync_schedule=schedule)
     except ValidationError as error:
         problems = error.errors()
         assert [problem["loc"] for problem in problems] == [("sync_schedule",)]
@@ -282,21 +257,8 @@ def test_a_wandb_server_has_one_spelling(given: str, server: str) -> None:
         ("http://169.254.169.254", "use https"),
     ],
 )
-def test_an_address_that_is_not_a_server_is_refused_with_the_right_one(
-    environment: pytest.MonkeyPatch, given: str, words: str
-) -> None:
+def test_a_wrong_server_is_refused_with_the_right_one(environment: pytest.MonkeyPatch, given: str, words: str) -> None:
     environment.setenv("WANDB_BASE_URL", given)
     with pytest.raises(SettingsError, match=words) as caught:
         Settings.load()
     assert "hidden" not in str(caught.value)
-
-
-def test_white_space_around_a_key_is_removed_and_within_it_is_an_error(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("WANDB_API_KEY", " " + "k" * 40 + "\r\n")
-    key = Settings.load().wandb_api_key
-    assert key
-    assert key.get_secret_value() == "k" * 40
-    environment.setenv("WANDB_API_KEY", "k" * 20 + "\n" + "k" * 20)
-    with pytest.raises(SettingsError, match="white space") as caught:
-        Settings.load()
-    assert "kkk" not in str(caught.value)

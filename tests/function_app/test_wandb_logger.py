@@ -28,6 +28,7 @@ from tests.function_app.conftest import (
     OTHER_JOB,
     PROJECT,
     SETTLED,
+    STEPS,
     Bench,
     a_job,
 )
@@ -62,11 +63,8 @@ def script(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Script:
 
 def test_the_parameters_are_wandbloggers_in_its_order_with_its_defaults() -> None:
     source = Path(wandb.__file__).parent / "integration" / "openai" / "fine_tuning.py"
-    logger = next(
-        node
-        for node in ast.walk(ast.parse(source.read_text()))
-        if isinstance(node, ast.FunctionDef) and node.name == "sync"
-    )
+    functions = [node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.FunctionDef)]
+    [logger] = [each for each in functions if each.name == "sync"]
     defaults = [ast.literal_eval(default) for default in logger.args.defaults]
     theirs = list(zip([argument.arg for argument in logger.args.args[1:]], defaults, strict=True))
     ours = inspect.signature(sync).parameters.values()
@@ -75,22 +73,17 @@ def test_the_parameters_are_wandbloggers_in_its_order_with_its_defaults() -> Non
 
 
 def test_sync_is_imported_from_the_package_and_only_on_demand() -> None:
-    script = (
-        "import sys, function_app; assert not {'wandb', 'openai'} & set(sys.modules); from function_app import sync"
-    )
+    script = "import sys, function_app; assert not {'wandb', 'openai'} & {*sys.modules}; from function_app import sync"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_every_job_gets_a_run_a_line_and_an_outcome(
-    bench: Bench, script: Script, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_jobs_get_runs_lines_and_outcomes(bench: Bench, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB, outcome={"status": "failed", "during": "preprocessing"}))
     outcomes = script()
-    assert {job: (each.result, each.status, each.account) for job, each in outcomes.items()} == {
-        JOB: (Result.SYNCED, "succeeded", "aoai-ml"),
-        OTHER_JOB: (Result.SYNCED, "failed", "aoai-ml"),
-    }
-    assert (bench.state(), bench.state(OTHER_JOB), bench.steps()) == ("finished", "failed", list(range(1, 31)))
+    found = {job: (each.result, each.status, each.account) for job, each in outcomes.items()}
+    synced = Result.SYNCED
+    assert found == {JOB: (synced, "succeeded", "aoai-ml"), OTHER_JOB: (synced, "failed", "aoai-ml")}
+    assert (bench.state(), bench.state(OTHER_JOB), bench.steps()) == ("finished", "failed", STEPS)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all(any(outcome.run_url in line for line in lines) for outcome in outcomes.values())
@@ -101,9 +94,7 @@ def test_every_job_gets_a_run_a_line_and_an_outcome(
 
 
 @pytest.mark.parametrize("version", ["2024-05-01-preview", "2024-10-21", "2025-04-01-preview"])
-def test_a_job_that_logs_by_itself_is_not_logged_twice_with_any_version_of_the_client(
-    bench: Bench, script: Script, version: str
-) -> None:
+def test_a_job_that_logs_by_itself_is_skipped_with_any_version(bench: Bench, script: Script, version: str) -> None:
     """Stable and older versions do not show the job's own integration."""
     own = [{"type": "wandb", "wandb": {"project": "theirs"}}]
     bench.world(a_job(integrations=own), a_job(id=OTHER_JOB))
@@ -123,13 +114,9 @@ assert {{name for name in os.environ if os.environ[name] != before.get(name)}} <
 """
     account = {"name": "aoai-ml", "group": "rg-ml", "api_key": "sandbox-key"}
     bench.world(accounts=[account | {"jobs": [a_job()], "files": [{"id": FILE, "created": "-3d"}]}], assignments=[])
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=bench.cloud.environment(None) | {"WANDB_API_KEY": KEY, "PYTHONPATH": str(ROOT)},
-        cwd=bench.cloud.directory,
-        capture_output=True,
-        text=True,
-    )
+    env = bench.cloud.environment(None) | {"WANDB_API_KEY": KEY, "PYTHONPATH": str(ROOT)}
+    command, where = [sys.executable, "-c", script], bench.cloud.directory
+    done = subprocess.run(command, env=env, cwd=where, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
@@ -163,14 +150,8 @@ def ignored(_: object) -> None:
     """Print nothing, and do not wait."""
 
 
-def followed(
-    engine: Any,
-    sleep: Callable[[float], None] = ignored,
-    say: Callable[[str], None] = ignored,
-    *,
-    wait: bool = True,
-) -> list[Outcome]:
-    return follow(engine, Selection(), overwrite=False, wait=wait, say=say, sleep=sleep)
+def followed(engine: Any, *, wait: bool = True, **how: Callable[[Any], None]) -> list[Outcome]:
+    return follow(engine, Selection(), overwrite=False, wait=wait, **({"say": ignored, "sleep": ignored} | how))
 
 
 def test_sync_waits_for_running_jobs_but_not_for_paused_ones(bench: Bench) -> None:
@@ -182,13 +163,10 @@ def test_sync_waits_for_running_jobs_but_not_for_paused_ones(bench: Bench) -> No
         waits.append(seconds)
         bench.cloud.clock.advance(seconds)
 
-    with_pause = followed(bench.engine(), sleep, messages.append)
-    assert {each.job: (each.status, each.final) for each in with_pause} == {
-        JOB: ("succeeded", True),
-        OTHER_JOB: ("paused", False),
-    }
+    ended, paused = sorted(followed(bench.engine(), sleep=sleep, say=messages.append), key=lambda each: each.job)
+    assert (ended.status, ended.final, paused.status, paused.final) == ("succeeded", True, "paused", False)
     assert set(waits) == {EVERY}
-    assert (bench.state(), bench.steps()) == ("finished", list(range(1, 31)))
+    assert (bench.state(), bench.steps()) == ("finished", STEPS)
     assert len([line for line in messages if JOB in line]) == 2  # at the first look and at the end
 
 
@@ -201,7 +179,7 @@ def test_a_paused_job_is_waited_for_if_the_service_resumes_it(bench: Bench) -> N
         bench.cloud.clock.advance(seconds * 10)
 
     engine = bench.engine(azure_openai_api_version="v1")  # classic versions do not show the training type
-    [outcome] = followed(engine, sleep)
+    [outcome] = followed(engine, sleep=sleep)
     assert "paused" in seen
     assert (outcome.status, outcome.final) == ("succeeded", True)
 
@@ -216,32 +194,21 @@ class Passes:
         return next(self._passes)
 
 
+RUNNING = Outcome(JOB, "c", Result.SYNCED, status="running")
+DONE = Outcome(JOB, "c", Result.SYNCED, status="succeeded", final=True)
+
+
 def test_every_refusing_account_is_reported_until_it_answers() -> None:
     refusing = [Outcome("", name, Result.FAILED, message="down") for name in ("a", "b")]
-    running = Outcome(JOB, "c", Result.SYNCED, status="running")
-    done = Outcome(JOB, "c", Result.SYNCED, status="succeeded", final=True)
-    engine: Any = Passes([*refusing, running], [refusing[1], done])
-
-    seen = followed(engine, wait=False)
-    assert {each.account for each in seen} == {"a", "b", "c"}
-    engine = Passes([*refusing, running], [refusing[1], done])
-    seen = followed(engine)
-    assert {each.account for each in seen} == {"b", "c"}
+    for wait, accounts in ((False, {"a", "b", "c"}), (True, {"b", "c"})):
+        seen = followed(Passes([*refusing, RUNNING], [refusing[1], DONE]), wait=wait)
+        assert {each.account for each in seen} == accounts
 
 
 def test_a_failure_that_is_waited_for_is_reported_once() -> None:
-    running = Outcome(JOB, "c", Result.SYNCED, status="running")
-    failed = Outcome(
-        JOB, "c", Result.FAILED, status="succeeded", message="W&B did not accept 7 bytes of artifacts in time"
-    )
-    done = Outcome(JOB, "c", Result.SYNCED, status="succeeded", final=True)
-    engine: Any = Passes([running], [failed], [failed], [done])
+    failed = Outcome(JOB, "c", Result.FAILED, status="succeeded", message="W&B did not accept 7 bytes in time")
     messages: list[str] = []
-
-    def ignore(_: object) -> None:
-        """Do not wait."""
-
-    follow(engine, Selection(), overwrite=False, wait=True, say=messages.append, sleep=ignore)
+    followed(Passes([RUNNING], [failed], [failed], [DONE]), say=messages.append)
     assert len([line for line in messages if failed.message in line]) == 1
 
 
@@ -249,20 +216,13 @@ def test_waiting_outlasts_an_outage_and_not_a_lasting_failure(bench: Bench) -> N
     busy = {"status": 503, "headers": {"retry-after": "60"}}  # longer than the client waits within a pass
     outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": busy}
     bench.world(a_job(created="-5m"), faults=[outage])
-    waits: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        bench.cloud.clock.advance(seconds)
-
-    [outcome] = followed(bench.engine(), sleep)
+    [outcome] = followed(bench.engine(), sleep=bench.cloud.clock.advance)
     assert outcome.final
-    bench.world(
-        a_job(created="-5m"), faults=[{"op": "FineTuning_GetEvents", "when": {"times": 99}, "do": {"status": 400}}]
-    )
-    waits.clear()
-    [outcome] = followed(bench.engine(), sleep)
-    assert (outcome.result, len(waits)) == (Result.FAILED, 0)
+    lasting = {"op": "FineTuning_GetEvents", "when": {"times": 99}, "do": {"status": 400}}
+    bench.world(a_job(created="-5m"), faults=[lasting])
+    waits: list[float] = []
+    [outcome] = followed(bench.engine(), sleep=waits.append)
+    assert (outcome.result, waits) == (Result.FAILED, [])
 
 
 def test_names_and_models_are_as_asked_and_names_only_set_for_new_runs(bench: Bench, script: Script) -> None:
@@ -275,7 +235,7 @@ def test_names_and_models_are_as_asked_and_names_only_set_for_new_runs(bench: Be
     assert run.tags == ["openai/finetune", "openai/gpt-4o-mini-2024-07-18", f"openai/{JOB}", "azure/aoai-ml", "mine"]
     assert (run.config["team"], run.config["job_id"]) == ("search", JOB)
     assert list(bench.aliases("our-models")) == ["v0"]
-    assert bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "our-models").type == "finetuned"
+    assert bench.store.collection(ENTITY, PROJECT, "our-models").type == "finetuned"
     script(name="autumn", tags=["other"])
     assert (run.name, run.tags[-1]) == ("spring", "mine")
 
@@ -312,9 +272,7 @@ def test_the_users_own_open_run_is_not_disturbed(bench: Bench, script: Script, t
     assert "job_id" not in bench.run("mine").config
 
 
-def test_the_key_of_wandb_login_is_used(
-    bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_wandb_login_is_used(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     bench.world(a_job())
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -330,7 +288,7 @@ def test_openais_own_platform_needs_only_its_key(bench: Bench, script: Script, m
     bench.world(accounts=[PLATFORM | {"jobs": [job], "files": [{"id": FILE, "created": "-3d"}]}], assignments=[])
     monkeypatch.setenv("OPENAI_API_KEY", "sk-sandbox")
     outcome = script(openai_client=None)[JOB]
-    assert (outcome.account, outcome.final, bench.steps()) == ("openai", True, list(range(1, 31)))
+    assert (outcome.account, outcome.final, bench.steps()) == ("openai", True, STEPS)
     assert bench.run().config["model_retires_at"] == "2027-01-14T00:00:00Z"
     assert not any(tag.startswith("azure/") for tag in bench.run().tags)
 
@@ -367,9 +325,7 @@ def test_a_key_that_wandb_refuses_is_an_error(bench: Bench, script: Script, monk
     assert bench.cloud.writes == 0
 
 
-def test_unsupported_parameters_of_wandb_init_are_named(
-    bench: Bench, script: Script, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unsupported_parameters_are_named(bench: Bench, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     bench.world(a_job())
     assert script(dir="/tmp", resume="allow", mode="online")[JOB].final
     assert "Ignored: dir, resume." in capsys.readouterr().err

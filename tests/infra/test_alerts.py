@@ -15,7 +15,8 @@ import pytest
 
 from provisioning.azure.monitoring import import_errors_query
 from tests.conftest import ROOT, Load
-from tests.worker.test_worker import JOB, KEY, WORLD, Answer, Host, azure, delivered, host, message, tick, worker
+from tests.function_app.conftest import KEY
+from tests.worker.test_worker import JOB, WORLD, Answer, Host, azure, delivered, host, message, tick, worker
 
 __all__ = ["host"]  # a fixture
 

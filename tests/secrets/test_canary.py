@@ -28,14 +28,8 @@ def stage() -> Iterator[Stage]:
 
 
 def leaky(stage: Stage, how: str) -> CanaryRun:
-    case = Case(
-        "leaky",
-        how,
-        ("tests.secrets.leaky", how),
-        world(in_place=True),
-        env={"WANDB_API_KEY": KEY},
-        principal="operator",
-    )
+    argv, env = ("tests.secrets.leaky", how), {"WANDB_API_KEY": KEY}
+    case = Case("leaky", how, argv, world(in_place=True), env=env, principal="operator")
     return play(case, Trouble(), stage)
 
 

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from pydantic import SecretStr
 
 from function_app.errors import SettingsError
 from function_app.settings import Settings
@@ -18,9 +19,7 @@ def _given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_keys_are_removed_from_the_environment_once_they_are_read() -> None:
-    settings = Settings.take()
-    assert settings.wandb_api_key is not None
-    assert settings.wandb_api_key.get_secret_value() == KEYS["WANDB_API_KEY"]
+    assert Settings.take().wandb_api_key == SecretStr(KEYS["WANDB_API_KEY"])
     assert not KEYS.keys() & os.environ.keys()
 
 

@@ -43,9 +43,7 @@ turns = st.integers(0, 30_000_000)
 
 
 @given(running=counts, ended=counts, pace=paces, start=turns, stride=st.sampled_from([1, 2, 5, 15]))
-def test_the_queue_stays_bounded_and_every_job_arrives(
-    running: int, ended: int, pace: int, start: int, stride: int
-) -> None:
+def test_a_queue_is_bounded_and_every_job_arrives(running: int, ended: int, pace: int, start: int, stride: int) -> None:
     """Even if many jobs never end and the workers are slow. A tick's turn is the minute of its schedule."""
     world = Simulation(list(range(1000, 1000 + running)), list(range(ended, 0, -1)), pace)
     everybody = {*world.running, *world.ended}
@@ -68,8 +66,7 @@ def test_a_tick_enqueues_each_pending_job_once_and_no_other(running: int, ended:
 
 @given(running=st.integers(1, 8), ended=st.integers(0, 300), pace=st.integers(1, 20), start=turns)
 def test_a_running_job_is_not_starved_by_a_backfill(running: int, ended: int, pace: int, start: int) -> None:
-    """Between two attempts at it, at most three times SMALL messages are processed: one until there is room, one until it
-    is its turn, one in front of its own message."""
+    """Between two attempts at it: one SMALL until there is room, one until it is its turn, one in front of its message."""
     world = Simulation(list(range(1000, 1000 + running)), list(range(ended, 0, -1)), pace)
     for turn in range(start, start + 60):
         world.tick(turn)

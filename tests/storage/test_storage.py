@@ -6,7 +6,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from typing import Protocol
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
@@ -27,23 +26,8 @@ JOB = "ftjob-7"
 BLOB = f"{JOB}.lease"
 
 
-class Place(Protocol):
-    """An account seen from outside the app."""
-
-    account: str
-
-    def blobs(self) -> list[str]:
-        """The names of the blobs in the container of the leases."""
-
-    def end_lease(self) -> None:
-        """Break the lease on JOB off, as a person can do in the portal."""
-
-    def remove(self) -> None:
-        """Delete the blob of JOB, or without one the container."""
-
-
 class InSandbox:
-    """The sandbox's own account."""
+    """The sandbox's own account, seen from outside the app."""
 
     account = sandbox.azure.storage.ACCOUNT
 
@@ -54,9 +38,11 @@ class InSandbox:
         return [*self._storage.containers[LEASES]]
 
     def end_lease(self) -> None:
+        """Break the lease on JOB off, as a person can do in the portal."""
         self._storage.break_lease(LEASES, BLOB)
 
     def remove(self) -> None:
+        """Delete the blob of JOB, or without one the container."""
         if not self._storage.containers[LEASES].pop(BLOB, None):
             del self._storage.containers[LEASES]
 
@@ -82,6 +68,9 @@ class InAzurite:
             self._container.delete_container()
 
 
+Place = InSandbox | InAzurite
+
+
 @pytest.fixture(params=["sandbox", "azurite"])
 def place(request: pytest.FixtureRequest, cloud: Cloud) -> Iterator[Place]:
     """Microsoft's emulator and ours. If they differ, ours is wrong."""
@@ -101,23 +90,23 @@ def place(request: pytest.FixtureRequest, cloud: Cloud) -> Iterator[Place]:
 
 
 @pytest.fixture
-def connect(place: Place, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Storage]:
+def connect(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Storage]:
     """Each call is another worker, as the app's managed identity."""
-    inside = cloud.environment("function-app") | connection(place.account)
+    inside = cloud.environment("function-app")
     for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
         monkeypatch.setenv(name, inside[name])
-    return lambda: Storage(Connection.read(STORAGE, inside))
+    return lambda account: Storage(Connection.read(STORAGE, inside | connection(account)))
 
 
 @pytest.fixture
-def storage(connect: Callable[[], Storage]) -> Iterator[Storage]:
-    with closing(connect()) as storage:
+def storage(place: Place, connect: Callable[[str], Storage]) -> Iterator[Storage]:
+    with closing(connect(place.account)) as storage:
         yield storage
 
 
 @pytest.fixture
-def other(connect: Callable[[], Storage]) -> Iterator[Storage]:
-    with closing(connect()) as storage:
+def other(place: Place, connect: Callable[[str], Storage]) -> Iterator[Storage]:
+    with closing(connect(place.account)) as storage:
         yield storage
 
 
@@ -141,29 +130,21 @@ def eventually(lease: Lease) -> bool:
     return any(lease.lost() or pause.wait(0.02) for _ in range(int(LONG / 0.02)))
 
 
-azurite_only = pytest.mark.parametrize("place", ["azurite"], indirect=True)
-
-
-# --- names
-
-
 def test_a_name_recorded_by_one_worker_is_visible_to_others(storage: Storage, other: Storage, place: Place) -> None:
+    names = ["api.wandb.ai/acme/a%20b/ftjob-7", "api.wandb.ai/acme/ü/ftjob-7"]
     with storage.lease(JOB):
         assert storage.deleted.known() == frozenset(), "a lease is none"
-        for name in (
-            "api.wandb.ai/acme/a%20b/ftjob-7",
-            "api.wandb.ai/acme/ü/ftjob-7",
-            "api.wandb.ai/acme/a%20b/ftjob-7",
-        ):
+        for name in (*names, names[0]):
             storage.deleted.note(name)
-    assert other.deleted.known() == {"api.wandb.ai/acme/a%20b/ftjob-7", "api.wandb.ai/acme/ü/ftjob-7"}
+    assert other.deleted.known() == {*names}
     assert len(place.blobs()) == 2
 
 
-def test_without_any_lease_no_name_is_recorded(storage: Storage, place: Place) -> None:
+def test_a_missing_container_has_no_names_and_is_created_for_a_lease(storage: Storage, place: Place) -> None:
     place.remove()
     assert storage.deleted.known() == frozenset()
-    with storage.lease(JOB):
+    with storage.lease(JOB) as lease:
+        assert (lease.lost(), place.blobs()) == (False, [BLOB])
         storage.deleted.note("a")
         storage.finished.note("b")
     assert [*storage.deleted.known(), *storage.finished.known()] == ["a", "b"]
@@ -172,9 +153,7 @@ def test_without_any_lease_no_name_is_recorded(storage: Storage, place: Place) -
 # --- leases
 
 
-def test_one_of_two_workers_gets_a_job_and_the_other_gets_it_afterwards(
-    storage: Storage, other: Storage, place: Place
-) -> None:
+def test_of_two_workers_one_gets_a_job_and_the_other_afterwards(storage: Storage, other: Storage, place: Place) -> None:
     with storage.lease(JOB) as lease:
         with pytest.raises(TakenError, match="another worker"), other.lease(JOB):
             raise AssertionError("two have it")
@@ -193,9 +172,7 @@ def test_no_lease_remains_even_if_the_work_fails(storage: Storage, place: Place)
     assert place.blobs() == []
 
 
-def test_failures_stay_with_the_lease_until_one_attempt_succeeds(
-    storage: Storage, other: Storage, place: Place
-) -> None:
+def test_failures_stay_with_the_lease_until_an_attempt_succeeds(storage: Storage, other: Storage, place: Place) -> None:
     with storage.lease(JOB) as lease:
         lease.failures = Failures(3, 1_900_000_000)
         assert other.failures() == {}
@@ -217,9 +194,7 @@ def test_a_lease_ends_by_itself_when_its_holder_was_killed(storage: Storage, oth
         assert not lease.lost()
 
 
-def test_a_lease_that_another_worker_holds_now_is_lost_and_not_released_by_mistake(
-    storage: Storage, other: Storage, place: Place
-) -> None:
+def test_a_lease_taken_by_another_is_lost_and_not_released(storage: Storage, other: Storage, place: Place) -> None:
     with held(lock_of(storage), JOB, renew_every=0.05) as lease:
         place.end_lease()
         with other.lease(JOB) as others:
@@ -237,13 +212,6 @@ def test_a_lease_whose_blob_somebody_deleted_is_lost(storage: Storage, place: Pl
         assert eventually(lease)
 
 
-def test_the_container_is_created_if_it_is_missing(storage: Storage, place: Place) -> None:
-    place.remove()
-    with storage.lease(JOB) as lease:
-        assert not lease.lost()
-        assert place.blobs() == [BLOB]
-
-
 @pytest.mark.parametrize("job", ["../escape", "a/b", "..", "naïve job?x=1#y", "%2e"])
 def test_every_id_gives_a_unique_valid_name(job: str, storage: Storage, other: Storage, place: Place) -> None:
     with storage.lease(job):
@@ -252,20 +220,14 @@ def test_every_id_gives_a_unique_valid_name(job: str, storage: Storage, other: S
             raise AssertionError("two have it")
 
 
-# --- the queue
-
-
-def test_the_depth_of_the_queue_is_read_from_the_account(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside = cloud.environment("function-app") | connection(sandbox.azure.storage.ACCOUNT)
-    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
-        monkeypatch.setenv(name, inside[name])
+def test_the_depth_of_the_queue_is_read_from_the_account(cloud: Cloud, connect: Callable[[str], Storage]) -> None:
     cloud.world.storage.queues[QUEUE] = 77
-    with closing(Storage(Connection.read(STORAGE, inside))) as storage:
+    with closing(connect(sandbox.azure.storage.ACCOUNT)) as storage:
         assert storage.depth(QUEUE) == 77
-        assert cloud.counts["Queue_GetProperties"] == 1
+    assert cloud.counts["Queue_GetProperties"] == 1
 
 
-@azurite_only
+@pytest.mark.parametrize("place", ["azurite"], indirect=True)
 def test_the_depth_includes_waiting_and_processed_messages(storage: Storage, queue: QueueClient) -> None:
     assert storage.depth(QUEUE) == 0
     for number in range(40):
@@ -288,9 +250,7 @@ def test_a_missing_connection_is_an_error_that_says_how_to_set_it() -> None:
     assert "UseDevelopmentStorage=true" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    "string", ["AccountKey=c2VjcmV0", "nonsense", "AccountName=a;AccountKey=c2VjcmV0;BlobEndpoint"]
-)
+@pytest.mark.parametrize("string", ["AccountKey=c2VjcmV0", "nonsense", "AccountName=a;AccountKey=c2VjcmV0;Blob"])
 def test_the_error_for_a_malformed_connection_string_does_not_contain_its_key(string: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Storage(Connection.read(STORAGE, {STORAGE: string}))
@@ -314,9 +274,7 @@ def test_a_connection_string_works_too(azurite: Azurite, cloud: Cloud, queue: Qu
             assert not lease.lost()
 
 
-def test_a_refusal_of_storage_is_a_temporary_error_and_no_work_happens_without_a_lease(
-    azurite: Azurite, cloud: Cloud
-) -> None:
+def test_a_refusal_of_storage_is_temporary_and_no_work_happens_without_a_lease(azurite: Azurite, cloud: Cloud) -> None:
     other_key = base64.b64encode(bytes(32)).decode()
     wrong = re.sub("AccountKey=[^;]+", f"AccountKey={other_key}", azurite.connection_string)
     with (

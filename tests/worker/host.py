@@ -46,11 +46,10 @@ class Captured(logging.Handler):
 def protocol(library: Path) -> Any:
     """Microsoft's compiled FunctionRpc.proto, loaded by its path: its package is called `tests`, as ours may be."""
     place = library / "tests" / "protos"
-    spec = importlib.util.spec_from_file_location(
-        "functions_protocol", place / "__init__.py", submodule_search_locations=[str(place)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
+    file, inside = place / "__init__.py", [str(place)]
+    spec = importlib.util.spec_from_file_location("functions_protocol", file, submodule_search_locations=inside)
+    assert spec
+    assert spec.loader
     module: ModuleType = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -122,10 +121,7 @@ def main() -> None:
     # Neither this file's folder nor an editable installation of this project is on a worker's path.
     project = str(Path(__file__).resolve().parents[2])
     sys.path[:] = [entry for entry in sys.path[1:] if entry != project]
-    sys.path += [
-        library,
-        app,
-    ]  # the worker puts the app last (Azure/azure-functions-python-worker, utils/dependency.py)
+    sys.path += [library, app]  # the app comes last (Azure/azure-functions-python-worker, utils/dependency.py)
     for name in [each for each in sys.modules if each.partition(".")[0] == "function_app"]:
         del sys.modules[name]  # forked from a process that has imported it: the worker has to find the app by itself
     os.chdir(app)

@@ -16,7 +16,7 @@ from sandbox.cloud import Cloud
 from tests.conftest import Load, Run
 from tests.provisioning import chain
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
-from tests.worker.test_worker import WORLD, Host, asked_for, azure, delivered, host, message, tick, worker
+from tests.worker.test_worker import WORLD, Host, asked_for, azure, delivered, host, message, tick
 
 __all__ = ["host"]  # a fixture
 
@@ -84,7 +84,6 @@ def test_a_private_authority_that_is_not_trusted_is_named_with_both_variables(
     assert TRUST in re.sub(r"\s+", " ", told.stdout + told.stderr)
 
 
-@worker
 def test_the_deployed_app_works(load: Load, host: Host, proxy: dict[str, str]) -> None:
     cloud = load(WORLD)
     env = azure(cloud) | proxy

@@ -30,11 +30,8 @@ def formats() -> list[str]:
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     debug = {id(each.args[0]) for each in calls if isinstance(each.func, ast.Attribute) and each.func.attr == "debug"}
     texts = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
-    return [
-        text.value
-        for text in texts
-        if isinstance(text.value, str) and re.search(r"\w=%", text.value) and id(text) not in debug
-    ]
+    lines = [text.value for text in texts if isinstance(text.value, str) and id(text) not in debug]
+    return [line for line in lines if re.search(r"\w=%", line)]
 
 
 def written() -> Counter[tuple[str, tuple[str, ...]]]:
@@ -60,9 +57,8 @@ def test_the_page_has_every_line_with_its_fields_in_their_order_and_no_other() -
 
 def test_the_page_says_what_every_field_means() -> None:
     meanings = PAGE.partition("| field | means |")[2].partition("\n\n")[0]
-    explained = {
-        name for cell in re.findall(r"^\| (`.*?`) \|", meanings, re.MULTILINE) for name in re.findall(r"\w+", cell)
-    }
+    cells = re.findall(r"^\| (`.*?`) \|", meanings, re.MULTILINE)
+    explained = {name for cell in cells for name in re.findall(r"\w+", cell)}
     assert explained == {field for _, fields in written() for field in fields}
 
 
@@ -80,15 +76,8 @@ def test_the_fields_of_a_log_line_are_attributes_of_its_record(caplog: pytest.Lo
     log_outcome(Outcome("ftjob-1", "aoai-ml", Result.SYNCED, "succeeded", run_url="https://w/1"), 1.5, traffic)
     [record] = caplog.records
     kept = {name: getattr(record, name) for name in ("job", "account", "result", "run", "seconds", *SERVICES)}
-    assert kept == {
-        "job": "ftjob-1",
-        "account": "aoai-ml",
-        "result": "synced",
-        "run": "https://w/1",
-        "seconds": 1.5,
-        **dict.fromkeys(SERVICES, 0),
-        "azure": 1,
-    }
+    outcome = {"job": "ftjob-1", "account": "aoai-ml", "result": "synced", "run": "https://w/1", "seconds": 1.5}
+    assert kept == outcome | dict.fromkeys(SERVICES, 0) | {"azure": 1}
 
 
 def test_a_job_is_left_before_the_host_would_restart_the_process() -> None:

@@ -18,7 +18,7 @@ from tests.worker.test_worker import LIBRARY, WORLD, Answer, Host, azure, delive
 __all__ = ["host"]  # a fixture
 
 PATIENCE = 200.0  # seconds to wait at most for what a worker is about to do; on a busy machine that is a while
-pytestmark = pytest.mark.timeout(2 * PATIENCE)
+pytestmark = [worker, pytest.mark.timeout(2 * PATIENCE)]
 SLOW = {"op": "Files_GetContent", "when": {"nth": [1]}, "do": {"delay": 4.0}}  # so that it is killed while at work
 JOB = "ftjob-done"
 
@@ -31,9 +31,8 @@ class Worker:
         orders, self._answers = directory / "orders.json", directory / "answers.json"
         orders.write_text(json.dumps({"invocations": invocations}))
         command = [sys.executable, str(Path(__file__).parent / "host.py"), str(LIBRARY), str(ROOT)]
-        self.process = subprocess.Popen(
-            [*command, str(orders), str(self._answers)], env=dict(env), stdout=subprocess.DEVNULL
-        )
+        command += [str(orders), str(self._answers)]
+        self.process = subprocess.Popen(command, env=dict(env), stdout=subprocess.DEVNULL)
 
     def invocations(self) -> list[Answer]:
         """What became of the invocations, once all are over."""
@@ -73,11 +72,9 @@ def steps(cloud: Cloud) -> list[int]:
 
 
 def results(invocations: list[Answer]) -> list[str]:
-    lines = [line for each in invocations for line in logged(each) if line.startswith("message ")]
-    return [line.split()[1] for line in lines]
+    return [line.split()[1] for each in invocations for line in logged(each) if line.startswith("message ")]
 
 
-@worker
 def test_only_one_of_two_workers_with_the_same_message_writes(load: Load, start: Start) -> None:
     """A message may come twice, or two ticks may enqueue one job. The other worker finds the job leased, or finished."""
     cloud = load(WORLD)
@@ -87,11 +84,8 @@ def test_only_one_of_two_workers_with_the_same_message_writes(load: Load, start:
     assert steps(cloud) == list(range(1, 21))
 
 
-@worker
 def test_the_next_worker_completes_what_a_terminated_one_left(load: Load, start: Start, host: Host) -> None:
-    """The worker ends at once: the Python worker does not drain (it declares no HandlesWorkerTerminateMessage). Its
-    message remains, its lease ends by itself, and what it wrote is kept.
-    """
+    """It ends at once (it declares no HandlesWorkerTerminateMessage). Its message remains, and its lease ends by itself."""
     cloud = load({**WORLD, "faults": [SLOW]})
     first = start(azure(cloud), delivered(message(JOB)))
     wait_for_fault(cloud)

@@ -27,11 +27,8 @@ OUTSIDE = dict(os.environ)  # before a test points it to the sandbox, which has 
 WORKERS_OWN = ("grpcio", "azurefunctions-extensions-base")  # what the library imports and Azure's worker brings along
 LARGEST = 45e6  # bytes
 
-pytestmark = [
-    pytest.mark.slow,
-    worker,
-    pytest.mark.skipif(find_spec("uv") is None, reason="uv is not installed: `make package` installs it"),
-]
+needs_uv = pytest.mark.skipif(find_spec("uv") is None, reason="uv is not installed: `make package` installs it")
+pytestmark = [pytest.mark.slow, worker, needs_uv]
 
 
 def outside(*argv: str) -> None:
@@ -86,13 +83,8 @@ def serve(python: str, library: Path, app: Path, *invocations: Mapping[str, Any]
     orders, answers = app.parent / "orders.json", app.parent / "answers.json"
     orders.write_text(json.dumps({"invocations": invocations}))
     host = Path(__file__).parent / "host.py"
-    child = subprocess.run(
-        [python, str(host), str(library), str(app), str(orders), str(answers)],
-        env=dict(env),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    argv = [python, *map(str, (host, library, app, orders, answers))]
+    child = subprocess.run(argv, env=dict(env), capture_output=True, text=True, timeout=120)
     assert child.returncode == 0, child.stderr
     answer: Answer = json.loads(answers.read_text())
     assert answer["start"]["ok"], answer["start"]
@@ -119,32 +111,21 @@ def check(answering: Callable[..., Answer], cloud: Cloud, app: Path, version: st
 
 
 @pytest.mark.timeout(400)
-def test_the_source_package_runs_with_requirements_txt_and_nothing_else(load: Load, tmp_path: Path) -> None:
-    app = unpacked(tmp_path)
-    uv("venv", "--python", interpreter(PYTHON), str(tmp_path / "venv"))
-    python = str(tmp_path / "venv" / "bin" / "python")
-    uv("pip", "install", "--python", python, "-r", str(app / "requirements.txt"))
-    own = library(python, tmp_path / "worker")
-    cloud = load(WORLD)
-
-    def answering(*invocations: Mapping[str, Any]) -> Answer:
-        return serve(python, own, app, *invocations, env=azure(cloud))
-
-    check(answering, cloud, app, PYTHON)
-
-
-@pytest.mark.timeout(400)
-def test_the_complete_package_runs_on_a_bare_python_and_is_small_enough(load: Load, tmp_path: Path) -> None:
-    """So the files that infra.package omits are not needed."""
-    if sys.platform != "linux":
+@pytest.mark.parametrize("complete", [False, True], ids=["the source, requirements.txt", "complete, bare Python"])
+def test_the_package_runs_and_is_small_enough(load: Load, tmp_path: Path, complete: bool) -> None:
+    """So that nothing is missing in requirements.txt, and the files that infra.package omits are not needed."""
+    if complete and sys.platform != "linux":
         pytest.skip("the packages in it are for Linux")
-    app = unpacked(tmp_path, "--with-dependencies")
+    app = unpacked(tmp_path, *["--with-dependencies"] * complete)
     uv("venv", "--python", interpreter(PYTHON), str(tmp_path / "venv"))
     python = str(tmp_path / "venv" / "bin" / "python")
+    if not complete:
+        uv("pip", "install", "--python", python, "-r", str(app / "requirements.txt"))
     own = library(python, tmp_path / "worker")
     cloud = load(WORLD)
+    env = azure(cloud) | ({"PYTHONPATH": str(app / SITE)} if complete else {})
 
     def answering(*invocations: Mapping[str, Any]) -> Answer:
-        return serve(python, own, app, *invocations, env=azure(cloud) | {"PYTHONPATH": str(app / SITE)})
+        return serve(python, own, app, *invocations, env=env)
 
     check(answering, cloud, app, PYTHON)

@@ -1,22 +1,16 @@
 """The wheel, installed into an empty environment: console commands, missing extras, and the tree that `init` writes."""
 
-import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from infra import package
 from tests.conftest import ROOT
+from tests.worker.test_package_installed import OUTSIDE, needs_uv, uv
 
-OUTSIDE = dict(os.environ)  # before a test points it to the sandbox, which has no package index
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(400),
-    pytest.mark.skipif(find_spec("uv") is None, reason="uv is not installed: `make package` installs it"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), needs_uv]
 
 
 def program(*argv: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
@@ -27,17 +21,10 @@ def program(*argv: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPro
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the commands of an environment with the wheel and no extra."""
     place = tmp_path_factory.mktemp("wheel")
-    uv = (sys.executable, "-m", "uv", "--quiet", "--no-python-downloads")
-    for argv in (
-        (*uv, "build", "--wheel", "--out-dir", str(place)),
-        (*uv, "venv", "--python", sys.executable, str(place / "venv")),
-    ):
-        done = program(*argv)
-        assert done.returncode == 0, done.stderr
+    uv("build", "--wheel", "--out-dir", str(place))
+    uv("venv", "--python", sys.executable, str(place / "venv"))
     (wheel,) = place.glob("*.whl")
-    constraints = ("-c", str(ROOT / "constraints.txt"), "--python", str(place / "venv"))
-    done = program(*uv, "pip", "install", *constraints, str(wheel))
-    assert done.returncode == 0, done.stderr
+    uv("pip", "install", "-c", "constraints.txt", "--python", str(place / "venv"), str(wheel))
     return place / "venv" / "bin"
 
 
@@ -60,9 +47,7 @@ def test_the_sync_command_works_without_extras_from_an_empty_folder(installed: P
         (("aoai-wandb", "dashboard"), "dashboard"),
     ],
 )
-def test_a_command_without_its_extra_names_it(
-    installed: Path, tmp_path: Path, argv: tuple[str, ...], extra: str
-) -> None:
+def test_a_command_names_its_missing_extra(installed: Path, tmp_path: Path, argv: tuple[str, ...], extra: str) -> None:
     settings = {"WANDB_API_KEY": "1" * 40, "WANDB_ENTITY": "acme"}
     done = program(str(installed / argv[0]), *argv[1:], cwd=tmp_path, **settings)
     assert done.returncode == 1
@@ -72,24 +57,18 @@ def test_a_command_without_its_extra_names_it(
 
 
 def test_init_writes_a_tree_that_deploys_the_same_package(installed: Path, tmp_path: Path) -> None:
-    uv = (sys.executable, "-m", "uv", "--quiet", "pip", "install", "--python", str(installed.parent))
-    extra = program(
-        *uv, "-c", "constraints.txt", "azure-openai-wandb[provisioning]", "--find-links", str(installed.parent.parent)
-    )
-    assert extra.returncode == 0, extra.stderr
+    there = ("--python", str(installed.parent), "--find-links", str(installed.parent.parent))
+    uv("pip", "install", "-c", "constraints.txt", "azure-openai-wandb[provisioning]", *there)
     done = program(str(installed / "aoai-wandb-provision"), "init", "app", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     app = tmp_path / "app"
     assert {entry.name for entry in package.sources(app)} == {entry.name for entry in package.sources(ROOT)}
-    assert {"azure.yaml", "infra/main.bicep", "infra/main.parameters.json", "infra/modules/app.bicep"} <= {
-        path.relative_to(app).as_posix() for path in app.rglob("*")
-    }
+    written = {path.relative_to(app).as_posix() for path in app.rglob("*")}
+    assert {"azure.yaml", "infra/main.bicep", "infra/main.parameters.json", "infra/modules/app.bicep"} <= written
     usage = program(sys.executable, "-m", "infra.from_setup", "--help", cwd=app)
     assert "azd" in usage.stdout
     again = program(str(installed / "aoai-wandb-provision"), "init", "app", cwd=tmp_path)
     assert (again.returncode, "not empty" in again.stderr) == (2, True)
     nowhere = program(str(installed / "aoai-wandb-provision"), "init", "app/azure.yaml/app", cwd=tmp_path)
-    assert (nowhere.returncode, nowhere.stderr) == (
-        1,
-        "Error: app/azure.yaml/app cannot be written: Not a directory.\n",
-    )
+    assert nowhere.stderr == "Error: app/azure.yaml/app cannot be written: Not a directory.\n"
+    assert nowhere.returncode == 1

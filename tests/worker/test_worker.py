@@ -21,10 +21,10 @@ from sandbox.azure.storage import ACCOUNT
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 from tests.conftest import ROOT, Load
+from tests.function_app.conftest import KEY, refuses
 from tests.storage.azurite import connection
 
 LIBRARY = Path(sys.prefix) / "functions-worker"
-KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 SETTINGS = {
     "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
     "AZURE_OPENAI_API_VERSION": "2025-04-01-preview",  # the stable version does not show a job's integrations
@@ -39,6 +39,7 @@ JOB = {
     "hyperparameters": {"n_epochs": 2, "batch_size": 1, "learning_rate_multiplier": 1.0},
     "timeline": {"steps": 20, "seconds_per_step": 6},
 }
+OWN = {"type": "wandb", "wandb": {"project": "p"}}
 WORLD: dict[str, Any] = {
     "extends": "contoso",
     "accounts": [
@@ -49,12 +50,7 @@ WORLD: dict[str, Any] = {
             "jobs": [
                 {"id": "ftjob-done", "created": "-2d", **JOB},
                 {"id": "ftjob-running", "created": "-5m", **JOB, "timeline": {"steps": 500, "seconds_per_step": 6}},
-                {
-                    "id": "ftjob-native",
-                    "created": "-1d",
-                    **JOB,
-                    "integrations": [{"type": "wandb", "wandb": {"project": "p"}}],
-                },
+                {"id": "ftjob-native", "created": "-1d", **JOB, "integrations": [OWN]},
             ],
         }
     ],
@@ -64,18 +60,18 @@ WORLD: dict[str, Any] = {
 Answer = dict[str, Any]
 Host = Callable[..., Answer]
 
-worker = pytest.mark.skipif(
-    not LIBRARY.is_dir(), reason=f"Microsoft's worker library is not in {LIBRARY}: `make test` installs it there"
-)
+MISSING = f"Microsoft's worker library is not in {LIBRARY}: `make test` installs it there"
+worker = pytest.mark.skipif(not LIBRARY.is_dir(), reason=MISSING)
 
 
 @pytest.fixture
 def host(tmp_path: Path, processes: Processes) -> Host:
-    """Starts the worker on an app in its own process, invokes the functions in order, and returns everything the host gets.
+    """Starts the worker on an app, invokes the functions in order, and returns everything the host gets.
 
-    It is forked from a process that has imported the SDKs, which saves most of the time. `new_process` starts a new
-    interpreter instead.
+    It is forked from a process that has imported the SDKs; `new_process` starts a new interpreter instead.
     """
+    if not LIBRARY.is_dir():
+        pytest.skip(MISSING)
 
     def host(
         *invocations: Mapping[str, Any],
@@ -137,17 +133,13 @@ def asked_for(invocation: Answer) -> list[str]:
 
 
 def logged(invocation: Answer, level: str = "INFO") -> list[str]:
-    return [
-        line["message"]
-        for line in invocation["logs"]
-        if line["level"] == level and line["logger"].startswith("function_app")
-    ]
+    ours = [line for line in invocation["logs"] if line["logger"].startswith("function_app")]
+    return [line["message"] for line in ours if line["level"] == level]
 
 
 # --- what the host sees
 
 
-@worker
 @pytest.mark.parametrize("specialised", [False, True], ids=["at start", "after waiting as a placeholder"])
 def test_the_host_sees_timer_queue_and_poison_with_their_bindings(host: Host, specialised: bool) -> None:
     answer = host(env=bare(), specialised=specialised, new_process=True)
@@ -155,34 +147,18 @@ def test_the_host_sees_timer_queue_and_poison_with_their_bindings(host: Host, sp
     bindings = {name: each["bindings"] for name, each in answer["functions"].items()}
     kept = ("type", "direction", "name", "schedule", "runOnStartup", "useMonitor", "queueName", "connection")
     assert [each.get("packageVersion") for each in bindings["report_poison"]] == [VERSION], "doctor reads it there"
+    queue = {"type": "queueTrigger", "direction": "IN", "name": "message", "connection": STORAGE}
+    timer = {"schedule": "%SYNC_SCHEDULE%", "runOnStartup": False, "useMonitor": True}
     assert {name: [{k: b[k] for k in kept if k in b} for b in bound] for name, bound in bindings.items()} == {
         "find_jobs": [
             {"type": "queue", "direction": "OUT", "name": "requests", "queueName": QUEUE, "connection": STORAGE},
-            {
-                "type": "timerTrigger",
-                "direction": "IN",
-                "name": "timer",
-                "schedule": "%SYNC_SCHEDULE%",
-                "runOnStartup": False,
-                "useMonitor": True,
-            },
+            {"type": "timerTrigger", "direction": "IN", "name": "timer", **timer},
         ],
-        "sync_job": [
-            {"type": "queueTrigger", "direction": "IN", "name": "message", "queueName": QUEUE, "connection": STORAGE}
-        ],
-        "report_poison": [
-            {
-                "type": "queueTrigger",
-                "direction": "IN",
-                "name": "message",
-                "queueName": POISON_QUEUE,
-                "connection": STORAGE,
-            }
-        ],
+        "sync_job": [queue | {"queueName": QUEUE}],
+        "report_poison": [queue | {"queueName": POISON_QUEUE}],
     }
 
 
-@worker
 def test_only_the_marker_and_the_package_are_needed_to_load_the_app(host: Host, tmp_path: Path) -> None:
     """The marker is never run: this one would prevent the app from loading."""
     (tmp_path / "app").mkdir()
@@ -196,7 +172,6 @@ def test_only_the_marker_and_the_package_are_needed_to_load_the_app(host: Host, 
 # --- what it does
 
 
-@worker
 def test_a_tick_enqueues_each_pending_job_once_and_the_queue_function_mirrors_it(host: Host, load: Load) -> None:
     """Signed in with a user-assigned identity, which has to be named, as infra/ does: an app may have several."""
     cloud = load(WORLD)
@@ -205,10 +180,8 @@ def test_a_tick_enqueues_each_pending_job_once_and_the_queue_function_mirrors_it
     (first,) = host(tick(), env=env)["invocations"]
     assert first["ok"], first["error"]
     assert asked_for(first) == ["ftjob-running", "ftjob-done"]
-    assert any(
-        "tick accounts=1 accounts_failed=0 jobs=3 pending=2 enqueued=2 queued=0 current=0 skipped=1" in line
-        for line in logged(first)
-    )
+    line = "tick accounts=1 accounts_failed=0 jobs=3 pending=2 enqueued=2 queued=0 current=0 skipped=1"
+    assert line in "\n".join(logged(first))
     assert cloud.world.wandb.store.project("acme", "tuning") is None
 
     messages = json.loads(first["outputs"]["requests"])
@@ -225,7 +198,6 @@ def test_a_tick_enqueues_each_pending_job_once_and_the_queue_function_mirrors_it
     assert asked_for(second) == ["ftjob-running"]
 
 
-@worker
 def test_an_app_without_a_chosen_data_policy_logs_that_in_each_tick(host: Host, load: Load) -> None:
     cloud = load({**WORLD, "accounts": [{"name": "aoai-ml", "group": "rg-ml"}]})
     unchosen = host(tick(), tick(), env=azure(cloud))["invocations"]
@@ -234,7 +206,6 @@ def test_an_app_without_a_chosen_data_policy_logs_that_in_each_tick(host: Host, 
     assert logged(chosen, "WARNING") == []
 
 
-@worker
 def test_the_settings_for_a_laptop_run_in_the_scenario_for_it(host: Host, cloud: Cloud) -> None:
     values = json.loads((ROOT / "infra" / "local.settings.sample.json").read_text())["Values"]
     del values["AzureWebJobsStorage"]  # here the sandbox's storage stands for Azurite
@@ -245,10 +216,8 @@ def test_the_settings_for_a_laptop_run_in_the_scenario_for_it(host: Host, cloud:
     assert any("result=synced" in line for line in logged(synced)), synced
 
 
-@worker
 def test_the_logs_hold_neither_the_key_nor_a_line_for_every_request(host: Host, load: Load) -> None:
-    cloud = load(WORLD)
-    answer = host(tick(), delivered(message("ftjob-done")), env=azure(cloud))
+    answer = host(tick(), delivered(message("ftjob-done")), env=azure(load(WORLD)))
     assert KEY not in json.dumps(answer)
     reads = [[line.split()[1] for line in logged(each) if line.startswith("key ")] for each in answer["invocations"]]
     assert reads == [["state=read"], []], "each read of the key logs its version once"
@@ -258,18 +227,15 @@ def test_the_logs_hold_neither_the_key_nor_a_line_for_every_request(host: Host, 
     assert {name for name in loggers if name.startswith("azure")} <= {"azure.functions"}
 
 
-@worker
 def test_the_error_for_a_missing_identity_names_the_setting_to_check(host: Host, load: Load) -> None:
-    cloud = load(WORLD)
-    (only,) = host(tick(), env=azure(cloud, AZURE_CLIENT_ID="00000000-0000-0000-0000-000000000001"))["invocations"]
-    assert not only["ok"]
+    unknown = {"AZURE_CLIENT_ID": "00000000-0000-0000-0000-000000000001"}
+    (only,) = host(tick(), env=azure(load(WORLD), **unknown))["invocations"]
     assert "AZURE_CLIENT_ID if it is user-assigned" in only["trace"]
 
 
 # --- failure is reported as failure
 
 
-@worker
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -278,24 +244,18 @@ def test_the_error_for_a_missing_identity_names_the_setting_to_check(host: Host,
     ],
 )
 def test_a_tick_that_cannot_do_its_work_fails(host: Host, load: Load, change: dict[str, str], why: str) -> None:
-    cloud = load(WORLD)
-    (only,) = host(tick(), env=azure(cloud, **change))["invocations"]
-    assert not only["ok"]
+    (only,) = host(tick(), env=azure(load(WORLD), **change))["invocations"]
     assert why in only["error"]
-    assert only["outputs"] == {}
+    assert (only["ok"], only["outputs"]) == (False, {})
 
 
-@worker
 def test_a_tick_fails_when_no_account_can_be_listed(host: Host, load: Load) -> None:
     no_role = [{"principal": "function-app", "role": "Key Vault Secrets User", "scope": "rg-ml"}]
-    cloud = load({**WORLD, "assignments": no_role})
-    (only,) = host(tick(), env=azure(cloud))["invocations"]
-    assert not only["ok"]
+    (only,) = host(tick(), env=azure(load({**WORLD, "assignments": no_role})))["invocations"]
     assert "no account could be listed" in only["error"]
     assert "Assign it 'Cognitive Services OpenAI User' on the account" in only["trace"], "the hint reaches the log"
 
 
-@worker
 @pytest.mark.parametrize(
     ("refusing", "account"),
     [
@@ -312,71 +272,48 @@ def test_an_address_that_cannot_be_listed_is_a_logged_error_and_does_not_block_o
     (only,) = host(tick(), env=azure(cloud, AZURE_OPENAI_ENDPOINTS=both))["invocations"]
     assert only["ok"], only["error"]
     assert asked_for(only) == ["ftjob-running", "ftjob-done"]
-    assert [line for line in logged(only, "ERROR") if f"account={account}" in line] != []
+    assert f"account={account}" in "\n".join(logged(only, "ERROR"))
 
 
-@worker
 def test_an_invalid_message_is_dropped_with_one_log_line(host: Host, load: Load) -> None:
-    cloud = load(WORLD)
-    bodies = [
-        "ftjob-done",
-        '{"job": "ftjob-done"}',
-        "[]",
-        "[" * 20_000,
-        json.dumps({"account": "aoai-ml", "job": "x\x1b[2J"}),
-        json.dumps({"account": {"a": 1}, "job": [[]]}),
-    ]
-    answers = host(*map(delivered, bodies), env=azure(cloud))["invocations"]
+    odd = [json.dumps({"account": "aoai-ml", "job": "x\x1b[2J"}), json.dumps({"account": {"a": 1}, "job": [[]]})]
+    bodies = ["ftjob-done", '{"job": "ftjob-done"}', "[]", "[" * 20_000, *odd]
+    answers = host(*map(delivered, bodies), env=azure(load(WORLD)))["invocations"]
     for answer in answers:
         assert answer["ok"], answer["error"]
-        assert [line for line in logged(answer, "ERROR") if line.startswith("message not readable id=")] != []
+        assert "message not readable id=" in "\n".join(logged(answer, "ERROR"))
 
 
-@worker
 def test_a_failed_job_completes_its_message_and_waits_for_its_next_attempt(host: Host, load: Load) -> None:
-    refusal = {"error": {"code": "PermissionDenied", "message": "The principal lacks the required data action."}}
-    broken = {"op": "Files_GetContent", "when": {"times": 1}, "do": {"status": 401, "body": refusal}}
-    cloud = load({**WORLD, "faults": [broken]})
-    asked = message("ftjob-done")
-    first, second = host(delivered(asked), delivered(asked, attempt=2), env=azure(cloud))["invocations"]
+    broken = {"op": "Files_GetContent", "when": {"times": 1}, "do": refuses(401, "PermissionDenied")}
+    env, asked = azure(load({**WORLD, "faults": [broken]})), message("ftjob-done")
+    first, second = host(delivered(asked), delivered(asked, attempt=2), env=env)["invocations"]
     assert first["ok"], first["error"]
     assert any(line.startswith("message result=failed job=ftjob-done") for line in logged(first, "WARNING"))
     assert second["ok"], second["error"]
     assert any("result=skipped job=ftjob-done" in line and "failed 1 times" in line for line in logged(second))
 
 
-@worker
-def test_a_job_that_runs_out_of_time_is_not_a_failure_and_continues_with_the_next_message(
-    host: Host, load: Load, tmp_path: Path
-) -> None:
+def test_a_job_that_runs_out_of_time_continues_with_the_next_message(host: Host, load: Load, tmp_path: Path) -> None:
     """In an app whose time is up at once."""
     cloud = load(WORLD)
-    hasty = tmp_path / "app"
-    shutil.copytree(ROOT / "function_app", hasty / "function_app")
-    (hasty / "function_app.py").touch()
-    triggers = hasty / "function_app" / "functions.py"
-    text = triggers.read_text()
-    triggers.write_text(text.replace("STOP_AFTER = 20 * 60.0", "STOP_AFTER = 0.0"))
-    assert triggers.read_text() != text
-    (only,) = host(delivered(message("ftjob-done")), env=azure(cloud), app=hasty)["invocations"]
+    shutil.copytree(ROOT / "function_app", tmp_path / "function_app")
+    (tmp_path / "function_app.py").touch()
+    triggers = tmp_path / "function_app" / "functions.py"
+    triggers.write_text(triggers.read_text().replace("STOP_AFTER = 20 * 60.0", "STOP_AFTER = 0.0"))
+    (only,) = host(delivered(message("ftjob-done")), env=azure(cloud), app=tmp_path)["invocations"]
     assert only["ok"], only["error"]
-    assert any("message result=pending job=ftjob-done" in line for line in logged(only))
+    assert "message result=pending job=ftjob-done" in "\n".join(logged(only))
     (again,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
-    assert any("message result=synced job=ftjob-done" in line for line in logged(again))
+    assert "message result=synced job=ftjob-done" in "\n".join(logged(again))
 
 
-@worker
 def test_every_poison_message_is_logged_and_removed(host: Host, load: Load) -> None:
-    cloud = load(WORLD)
-    bodies = (message("ftjob-done"), "not ours")
-    answers = host(*(delivered(body, function="report_poison") for body in bodies), env=azure(cloud))["invocations"]
-    ours, other = answers
+    poison = [delivered(body, function="report_poison") for body in (message("ftjob-done"), "not ours")]
+    ours, other = host(*poison, env=azure(load(WORLD)))["invocations"]
     assert (ours["ok"], other["ok"]) == (True, True)
-    assert any("poison job=ftjob-done account=aoai-ml" in line for line in logged(ours, "ERROR"))
-    assert any("message not readable id=m-1" in line for line in logged(other, "ERROR"))
-
-
-# --- conditions for the app to load
+    assert "poison job=ftjob-done account=aoai-ml" in "\n".join(logged(ours, "ERROR"))
+    assert "message not readable id=m-1" in "\n".join(logged(other, "ERROR"))
 
 
 def test_importing_the_app_imports_no_sdk() -> None:

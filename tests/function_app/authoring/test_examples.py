@@ -23,7 +23,8 @@ TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type
 CALLS = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 TOLD = {"role": "tool", "tool_call_id": "call_1", "content": "open"}
 FUNCTION_CALL = {"role": "assistant", "content": None, "function_call": {"name": "look_up", "arguments": "{}"}}
-FUNCTION = {"name": "look_up", "parameters": {"type": "object"}}
+FUNCTION = TOOL["function"]
+FUNCTION_RESULT = {"role": "function", "content": None}
 
 
 def chat(*messages: Any, **more: Any) -> dict[str, Any]:
@@ -35,12 +36,8 @@ def tools(*messages: Any, **more: Any) -> dict[str, Any]:
 
 
 def pair(good: Any = None, bad: Any = None, asked: Any = None, **more: Any) -> dict[str, Any]:
-    no = [{"role": "assistant", "content": "No."}]
-    return {
-        "input": {"messages": asked or [USER], **more},
-        "preferred_output": good or [ANSWER],
-        "non_preferred_output": bad or no,
-    }
+    outputs = {"preferred_output": good or [ANSWER], "non_preferred_output": bad or [{**ANSWER, "content": "No."}]}
+    return {"input": {"messages": asked or [USER], **more}, **outputs}
 
 
 def image(url: str = "https://contoso.example/a.png", role: str = "user", **values: Any) -> dict[str, Any]:
@@ -76,9 +73,7 @@ def found(example: dict[str, Any], service: Service | None = None, method: Metho
         tools(CALLS),
         tools({**CALLS, "content": ""}, TOLD, {**ANSWER, "refusal": None}),
         tools(CALLS, TOLD, ANSWER, parallel_tool_calls=False),
-        chat(
-            USER, FUNCTION_CALL, {"role": "function", "name": "look_up", "content": None}, ANSWER, functions=[FUNCTION]
-        ),
+        chat(USER, FUNCTION_CALL, {**FUNCTION_RESULT, "name": "look_up"}, ANSWER, functions=[FUNCTION]),
         chat(image(detail="low"), ANSWER),
         chat(image("data:image/png;base64,aGk="), ANSWER),
         chat(image("data:image/jpeg;charset=utf-8;base64,aGk="), ANSWER),
@@ -91,10 +86,7 @@ def found(example: dict[str, Any], service: Service | None = None, method: Metho
         chat(USER, answer="billing"),
         chat({"role": "developer", "content": "D"}, USER, answer="billing"),
         {"prompt": SECRET, "completion": " billing"},
-        tools(
-            ANSWER,
-            tools=[{**TOOL, "function": {**FUNCTION, "parameters": {"properties": {"password": {"type": "string"}}}}}],
-        ),
+        tools(ANSWER, tools=[{**TOOL, "function": {"name": "a", "parameters": {"password": {"type": "string"}}}}]),
     ],
     ids=lambda example: json.dumps(example)[:60],
 )
@@ -103,124 +95,107 @@ def test_an_example_as_the_services_document_it_breaks_no_rule(example: dict[str
 
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
+REFUSED = (ERROR, ERROR, ERROR)  # at OpenAI, on Azure, and where the service is not known
+NOTED = (WARNING, WARNING, WARNING)
+REFUSED_BY_OPENAI = (ERROR, WARNING, ERROR)
 
 
 @pytest.mark.parametrize(
-    ("rule", "openai", "azure", "either", "example"),
+    ("rule", "severities", "example"),
     [
-        ("extra-key", ERROR, WARNING, ERROR, chat(USER, ANSWER, weight=0.9)),
-        ("extra-key", ERROR, WARNING, ERROR, {**pair(), "id": 7}),
-        ("extra-key", ERROR, WARNING, ERROR, pair(model="x")),
-        ("message-key", ERROR, WARNING, ERROR, chat({**USER, "timestamp": 1}, ANSWER)),
-        ("role", ERROR, ERROR, ERROR, chat({"role": "customer", "content": SECRET}, ANSWER)),
-        ("role", ERROR, ERROR, ERROR, chat({"role": ["user"], "content": SECRET}, ANSWER)),
-        ("role-developer", WARNING, WARNING, WARNING, chat({"role": "developer", "content": "D"}, USER, ANSWER)),
-        ("role-system", WARNING, WARNING, WARNING, chat({"role": "system", "content": "D"}, USER, answer=1)),
-        ("no-user", None, WARNING, WARNING, chat(ANSWER)),
-        ("no-user", None, WARNING, WARNING, pair(asked=[{"role": "system", "content": "S"}])),
-        ("no-answer", ERROR, ERROR, ERROR, chat(USER, {"role": "system", "content": "Be brief."})),
-        ("no-answer", ERROR, ERROR, ERROR, pair(good=[TOLD])),
-        ("last-message", ERROR, ERROR, ERROR, chat(USER, ANSWER, {"role": "system", "content": "S"})),
-        ("content", ERROR, ERROR, ERROR, chat({"role": "user"}, ANSWER)),
-        ("content", ERROR, ERROR, ERROR, chat({"role": "user", "content": {"text": SECRET}}, ANSWER)),
-        ("content", ERROR, ERROR, ERROR, chat(parts("Hi"), ANSWER)),
-        ("empty", WARNING, WARNING, WARNING, chat({"role": "user", "content": " "}, ANSWER)),
-        ("empty", WARNING, WARNING, WARNING, chat(parts({"type": "text", "text": " "}), ANSWER)),
-        ("empty-parts", ERROR, WARNING, ERROR, chat(parts(), ANSWER)),
-        ("part", ERROR, WARNING, ERROR, chat(parts({"text": SECRET}), ANSWER)),
-        ("part", ERROR, WARNING, ERROR, chat(parts({"type": "text"}), ANSWER)),
-        ("part", ERROR, WARNING, ERROR, chat(parts({"type": "input_audio", "input_audio": {}}), ANSWER)),
+        ("extra-key", REFUSED_BY_OPENAI, chat(USER, ANSWER, weight=0.9)),
+        ("extra-key", REFUSED_BY_OPENAI, {**pair(), "id": 7}),
+        ("extra-key", REFUSED_BY_OPENAI, pair(model="x")),
+        ("message-key", REFUSED_BY_OPENAI, chat({**USER, "timestamp": 1}, ANSWER)),
+        ("role", REFUSED, chat({"role": "customer", "content": SECRET}, ANSWER)),
+        ("role", REFUSED, chat({"role": ["user"], "content": SECRET}, ANSWER)),
+        ("role-developer", NOTED, chat({"role": "developer", "content": "D"}, USER, ANSWER)),
+        ("role-system", NOTED, chat({"role": "system", "content": "D"}, USER, answer=1)),
+        ("no-user", (None, WARNING, WARNING), chat(ANSWER)),
+        ("no-user", (None, WARNING, WARNING), pair(asked=[{"role": "system", "content": "S"}])),
+        ("no-answer", REFUSED, chat(USER, {"role": "system", "content": "Be brief."})),
+        ("no-answer", REFUSED, pair(good=[TOLD])),
+        ("last-message", REFUSED, chat(USER, ANSWER, {"role": "system", "content": "S"})),
+        ("content", REFUSED, chat({"role": "user"}, ANSWER)),
+        ("content", REFUSED, chat({"role": "user", "content": {"text": SECRET}}, ANSWER)),
+        ("content", REFUSED, chat(parts("Hi"), ANSWER)),
+        ("empty", NOTED, chat({"role": "user", "content": " "}, ANSWER)),
+        ("empty", NOTED, chat(parts({"type": "text", "text": " "}), ANSWER)),
+        ("empty-parts", REFUSED_BY_OPENAI, chat(parts(), ANSWER)),
+        ("part", REFUSED_BY_OPENAI, chat(parts({"text": SECRET}), ANSWER)),
+        ("part", REFUSED_BY_OPENAI, chat(parts({"type": "text"}), ANSWER)),
+        ("part", REFUSED_BY_OPENAI, chat(parts({"type": "input_audio", "input_audio": {}}), ANSWER)),
         (
             "refusal-part",
-            ERROR,
-            WARNING,
-            ERROR,
+            REFUSED_BY_OPENAI,
             chat(USER, parts(*[{"type": "refusal", "refusal": "N"}] * 2, role="assistant")),
         ),
-        ("weight", ERROR, ERROR, ERROR, chat(USER, {**ANSWER, "weight": 0.5})),
-        ("weight", ERROR, ERROR, ERROR, chat(USER, {**ANSWER, "weight": True})),
-        ("weight", ERROR, ERROR, ERROR, chat({**USER, "weight": 1}, ANSWER)),
-        ("no-weight", WARNING, WARNING, WARNING, chat(USER, {**ANSWER, "weight": 0})),
-        ("null-key", WARNING, WARNING, WARNING, chat(USER, {**ANSWER, "tool_calls": None})),
-        ("null-key", WARNING, WARNING, WARNING, chat({**USER, "name": None}, ANSWER)),
-        ("null-key", WARNING, WARNING, WARNING, tools(ANSWER, tools=None)),
-        ("message-text", ERROR, WARNING, ERROR, chat({**USER, "name": 7}, ANSWER)),
-        ("message-text", ERROR, WARNING, ERROR, chat(USER, {"role": "assistant", "refusal": ["No."]})),
-        ("special-token", ERROR, WARNING, ERROR, chat(USER, {**ANSWER, "content": "In Lund. <|fim_suffix|>"})),
-        ("special-token", ERROR, WARNING, ERROR, chat(USER, {**ANSWER, "content": "<|channel|>final"})),
-        ("lone-surrogate", WARNING, WARNING, WARNING, chat(USER, {**ANSWER, "content": "\ud83d"})),
-        ("credential", ERROR, ERROR, ERROR, tools(ANSWER, tools=[{**TOOL, "headers": {"x-api": "abc"}}])),
-        ("credential", ERROR, ERROR, ERROR, chat(USER, {**ANSWER, "content": "https://me:pass@host.example/"})),
-        ("tools", ERROR, ERROR, ERROR, chat(USER, ANSWER, tools=[{"type": "function", "name": "look_up"}])),
-        ("tools", ERROR, ERROR, ERROR, chat(USER, ANSWER, functions=[{}])),
-        ("tools", ERROR, ERROR, ERROR, chat(USER, ANSWER, tools={"a": 1})),
-        ("tool-name", ERROR, ERROR, ERROR, tools(ANSWER, tools=[{**TOOL, "function": {"name": "look up"}}])),
-        ("many-tools", ERROR, ERROR, ERROR, tools(ANSWER, tools=[TOOL] * 129)),
-        ("empty-functions", WARNING, None, WARNING, chat(USER, ANSWER, functions=[])),
-        ("parallel-tool-calls", ERROR, ERROR, ERROR, tools(ANSWER, parallel_tool_calls="no")),
-        ("tool-calls", ERROR, ERROR, ERROR, tools({**USER, "tool_calls": [CALL]}, ANSWER)),
-        ("tool-calls", ERROR, ERROR, ERROR, tools(call(function=None))),
-        ("tool-call-shape", ERROR, WARNING, ERROR, tools(call(id=None))),
-        ("tool-call-shape", ERROR, WARNING, ERROR, tools(call(type=None))),
-        ("arguments-text", ERROR, ERROR, ERROR, tools(arguments({"number": 7}))),
-        ("tool-arguments", WARNING, WARNING, WARNING, tools(arguments('"{}"'))),
-        ("tool-arguments", WARNING, WARNING, WARNING, tools(arguments(""))),
-        ("tool-arguments", WARNING, WARNING, WARNING, tools(arguments('{"number": NaN}'))),
-        ("undeclared-tool", WARNING, WARNING, WARNING, tools(CALLS, tools=[{**TOOL, "function": {"name": "other"}}])),
-        ("no-tools", WARNING, None, WARNING, tools(CALLS, tools=[])),
-        ("no-tools", WARNING, None, WARNING, chat(USER, CALLS)),
-        ("undeclared-function", ERROR, WARNING, ERROR, chat(USER, FUNCTION_CALL)),
-        ("tool-call-id", ERROR, ERROR, ERROR, tools(TOLD, ANSWER)),
-        ("unanswered-call", ERROR, ERROR, ERROR, tools(CALLS, ANSWER)),
-        (
-            "unanswered-call",
-            ERROR,
-            ERROR,
-            ERROR,
-            tools({**CALLS, "tool_calls": [CALL, {**CALL, "id": "2"}]}, TOLD, ANSWER),
-        ),
-        (
-            "function-call",
-            ERROR,
-            ERROR,
-            ERROR,
-            chat(USER, {**FUNCTION_CALL, "function_call": {}}, functions=[FUNCTION]),
-        ),
-        (
-            "function-name",
-            ERROR,
-            WARNING,
-            ERROR,
-            chat(USER, FUNCTION_CALL, {"role": "function", "content": "x"}, ANSWER),
-        ),
-        ("image-role", ERROR, ERROR, ERROR, chat(USER, image(role="assistant"))),
-        ("image-role", ERROR, ERROR, ERROR, chat(image(role="system"), USER, ANSWER)),
-        ("image", ERROR, ERROR, ERROR, chat(image("file:///etc/passwd"), ANSWER)),
-        ("image", ERROR, ERROR, ERROR, chat(parts({"type": "image_url"}), ANSWER)),
-        ("image-type", WARNING, WARNING, WARNING, chat(image("data:image/gif;base64,aGk="), ANSWER)),
-        ("image-jpg", WARNING, None, WARNING, chat(image("data:image/jpg;base64,aGk="), ANSWER)),
-        ("image-size", WARNING, WARNING, WARNING, chat(image("data:image/png;base64," + "A" * 14_000_000), ANSWER)),
-        ("image-detail", ERROR, ERROR, ERROR, chat(image(detail="best"), ANSWER)),
-        ("images-openai", ERROR, None, WARNING, chat(*[image()] * 11, ANSWER)),
-        ("images", ERROR, WARNING, WARNING, chat(*[image()] * 65, ANSWER)),
-        ("images-in-preferences", WARNING, WARNING, WARNING, pair(asked=[image()])),
-        ("images-in-reinforcement", None, ERROR, WARNING, chat(image(), answer="x")),
-        ("last-input-message", WARNING, WARNING, WARNING, pair(asked=[USER, ANSWER])),
-        ("output-role", ERROR, ERROR, ERROR, pair(bad=[ANSWER, USER])),
-        ("output-messages", ERROR, None, WARNING, pair(asked=[USER, CALLS], good=[TOLD, ANSWER], tools=[TOOL])),
-        ("output-weight", WARNING, WARNING, WARNING, pair(good=[{**ANSWER, "weight": 1}])),
-        ("same-outputs", WARNING, WARNING, WARNING, pair(bad=[ANSWER])),
-        ("no-reference", WARNING, WARNING, WARNING, chat(USER)),
-        ("extra-fields", ERROR, ERROR, ERROR, {"prompt": SECRET, "completion": "x", "id": 7}),
-        ("text", ERROR, ERROR, ERROR, {"prompt": SECRET, "completion": ["billing"]}),
+        ("weight", REFUSED, chat(USER, {**ANSWER, "weight": 0.5})),
+        ("weight", REFUSED, chat(USER, {**ANSWER, "weight": True})),
+        ("weight", REFUSED, chat({**USER, "weight": 1}, ANSWER)),
+        ("no-weight", NOTED, chat(USER, {**ANSWER, "weight": 0})),
+        ("null-key", NOTED, chat(USER, {**ANSWER, "tool_calls": None})),
+        ("null-key", NOTED, chat({**USER, "name": None}, ANSWER)),
+        ("null-key", NOTED, tools(ANSWER, tools=None)),
+        ("message-text", REFUSED_BY_OPENAI, chat({**USER, "name": 7}, ANSWER)),
+        ("message-text", REFUSED_BY_OPENAI, chat(USER, {"role": "assistant", "refusal": ["No."]})),
+        ("special-token", REFUSED_BY_OPENAI, chat(USER, {**ANSWER, "content": "In Lund. <|fim_suffix|>"})),
+        ("special-token", REFUSED_BY_OPENAI, chat(USER, {**ANSWER, "content": "<|channel|>final"})),
+        ("lone-surrogate", NOTED, chat(USER, {**ANSWER, "content": "\ud83d"})),
+        ("credential", REFUSED, tools(ANSWER, tools=[{**TOOL, "headers": {"x-api": "abc"}}])),
+        ("credential", REFUSED, chat(USER, {**ANSWER, "content": "https://me:pass@host.example/"})),
+        ("tools", REFUSED, chat(USER, ANSWER, tools=[{"type": "function", "name": "look_up"}])),
+        ("tools", REFUSED, chat(USER, ANSWER, functions=[{}])),
+        ("tools", REFUSED, chat(USER, ANSWER, tools={"a": 1})),
+        ("tool-name", REFUSED, tools(ANSWER, tools=[{**TOOL, "function": {"name": "look up"}}])),
+        ("many-tools", REFUSED, tools(ANSWER, tools=[TOOL] * 129)),
+        ("empty-functions", (WARNING, None, WARNING), chat(USER, ANSWER, functions=[])),
+        ("parallel-tool-calls", REFUSED, tools(ANSWER, parallel_tool_calls="no")),
+        ("tool-calls", REFUSED, tools({**USER, "tool_calls": [CALL]}, ANSWER)),
+        ("tool-calls", REFUSED, tools(call(function=None))),
+        ("tool-call-shape", REFUSED_BY_OPENAI, tools(call(id=None))),
+        ("tool-call-shape", REFUSED_BY_OPENAI, tools(call(type=None))),
+        ("arguments-text", REFUSED, tools(arguments({"number": 7}))),
+        ("tool-arguments", NOTED, tools(arguments('"{}"'))),
+        ("tool-arguments", NOTED, tools(arguments(""))),
+        ("tool-arguments", NOTED, tools(arguments('{"number": NaN}'))),
+        ("undeclared-tool", NOTED, tools(CALLS, tools=[{**TOOL, "function": {"name": "other"}}])),
+        ("no-tools", (WARNING, None, WARNING), tools(CALLS, tools=[])),
+        ("no-tools", (WARNING, None, WARNING), chat(USER, CALLS)),
+        ("undeclared-function", REFUSED_BY_OPENAI, chat(USER, FUNCTION_CALL)),
+        ("tool-call-id", REFUSED, tools(TOLD, ANSWER)),
+        ("unanswered-call", REFUSED, tools(CALLS, ANSWER)),
+        ("unanswered-call", REFUSED, tools({**CALLS, "tool_calls": [CALL, {**CALL, "id": "2"}]}, TOLD, ANSWER)),
+        ("function-call", REFUSED, chat(USER, {**FUNCTION_CALL, "function_call": {}}, functions=[FUNCTION])),
+        ("function-name", REFUSED_BY_OPENAI, chat(USER, FUNCTION_CALL, {"role": "function", "content": "x"}, ANSWER)),
+        ("image-role", REFUSED, chat(USER, image(role="assistant"))),
+        ("image-role", REFUSED, chat(image(role="system"), USER, ANSWER)),
+        ("image", REFUSED, chat(image("file:///etc/passwd"), ANSWER)),
+        ("image", REFUSED, chat(parts({"type": "image_url"}), ANSWER)),
+        ("image-type", NOTED, chat(image("data:image/gif;base64,aGk="), ANSWER)),
+        ("image-jpg", (WARNING, None, WARNING), chat(image("data:image/jpg;base64,aGk="), ANSWER)),
+        ("image-size", NOTED, chat(image("data:image/png;base64," + "A" * 14_000_000), ANSWER)),
+        ("image-detail", REFUSED, chat(image(detail="best"), ANSWER)),
+        ("images-openai", (ERROR, None, WARNING), chat(*[image()] * 11, ANSWER)),
+        ("images", (ERROR, WARNING, WARNING), chat(*[image()] * 65, ANSWER)),
+        ("images-in-preferences", NOTED, pair(asked=[image()])),
+        ("images-in-reinforcement", (None, ERROR, WARNING), chat(image(), answer="x")),
+        ("last-input-message", NOTED, pair(asked=[USER, ANSWER])),
+        ("output-role", REFUSED, pair(bad=[ANSWER, USER])),
+        ("output-messages", (ERROR, None, WARNING), pair(asked=[USER, CALLS], good=[TOLD, ANSWER], tools=[TOOL])),
+        ("output-weight", NOTED, pair(good=[{**ANSWER, "weight": 1}])),
+        ("same-outputs", NOTED, pair(bad=[ANSWER])),
+        ("no-reference", NOTED, chat(USER)),
+        ("extra-fields", REFUSED, {"prompt": SECRET, "completion": "x", "id": 7}),
+        ("text", REFUSED, {"prompt": SECRET, "completion": ["billing"]}),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )
 def test_the_severity_of_a_finding_is_the_one_that_each_service_documents(
-    rule: str, openai: Severity | None, azure: Severity | None, either: Severity | None, example: dict[str, Any]
+    rule: str, severities: tuple[Severity | None, ...], example: dict[str, Any]
 ) -> None:
     seen = tuple(found(example, service).get(rule) for service in (Service.OPENAI, Service.AZURE, None))
-    assert seen == (openai, azure, either)
+    assert seen == severities
 
 
 def test_a_reinforcement_example_ends_with_the_user_and_has_what_the_grader_uses() -> None:
@@ -244,12 +219,9 @@ NAMES = [
     *("role", "content", "type", "image_url", "url", "detail", "weight", "tool_calls", "id", "function", "name"),
     *("arguments", "tool_call_id", "tools", "functions", "function_call", "text", "refusal", "headers"),
 ]
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=5)
-    | st.sampled_from(["user", "assistant", "image_url"]),
+    LEAVES | st.sampled_from(["user", "assistant", "image_url"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
     max_leaves=12,
 )

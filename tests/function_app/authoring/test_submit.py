@@ -17,7 +17,18 @@ from sandbox.azure.openai.store import Store
 from sandbox.azure.openai.training_files import FileScript, TrainingFile
 from tests.conftest import ROOT
 from tests.conftest import Run as Command
-from tests.function_app.conftest import ACCOUNT, CLOSED_ENDPOINT, ENDPOINT, ENTITY, KEY, PROJECT, Bench, a_job
+from tests.function_app.conftest import (
+    ACCOUNT,
+    CLOSED_ENDPOINT,
+    ENDPOINT,
+    ENTITY,
+    KEY,
+    PROJECT,
+    UNKNOWN_VERSION,
+    Bench,
+    a_job,
+    refuses,
+)
 
 MODEL = "gpt-4o-mini-2024-07-18"
 STABLE = "2024-10-21"
@@ -89,8 +100,7 @@ def test_files_become_a_job_that_the_next_sync_shows_in_wandb(bench: Bench, tmp_
     assert held is not None
     assert (held.filename, held.content()) == ("train.jsonl", training.read_bytes())
     assert document["run_url"].endswith(f"/{ENTITY}/{PROJECT}/runs/{document['job']}")
-    bench.cloud.clock.advance(86_400)
-    bench.tick()
+    bench.tick(after=86_400)
     assert bench.state(document["job"]) == "finished"
 
 
@@ -114,8 +124,8 @@ def test_every_version_of_the_api_takes_a_supervised_job(bench: Bench, tmp_path:
 
 
 def test_an_account_without_v1_is_used_through_an_older_version(bench: Bench, tmp_path: Path) -> None:
-    unknown = {"status": 404, "body": {"error": {"code": "404", "message": "Resource not found"}}}
-    open_world(bench, faults=[{"op": "FineTuning_List", "when": {"path": "/openai/v1/", "times": 1}, "do": unknown}])
+    when = {"path": "/openai/v1/", "times": 1}
+    open_world(bench, faults=[{"op": "FineTuning_List", "when": when, "do": UNKNOWN_VERSION}])
     assert submit(a_training_file(tmp_path))["created"] is True
 
 
@@ -161,21 +171,16 @@ def test_repeating_the_command_creates_and_uploads_nothing(bench: Bench, tmp_pat
     assert (other["created"], other["uploaded"], len(made(bench, store))) == (True, [], 2)
 
 
-BROKEN = {"before": "reset", "after": "lost_response"}
-
-
 @pytest.mark.parametrize("operation", ["Files_Upload", "Files_Get", "FineTuning_Create"])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("failure", ["reset", "lost_response"])
 def test_a_kill_at_any_request_and_a_second_run_leave_one_file_and_one_job(
-    bench: Bench, processes: Processes, tmp_path: Path, operation: str, moment: str
+    bench: Bench, processes: Processes, tmp_path: Path, operation: str, failure: str
 ) -> None:
     """The connection breaks at that request, before the service acted or after it did, and the command is killed."""
-    store = open_world(
-        bench, clock={"rate": 20}, faults=[{"op": operation, "when": {"nth": [1]}, "do": {BROKEN[moment]: True}}]
-    )
+    fault = {"op": operation, "when": {"nth": [1]}, "do": {failure: True}}
+    store = open_world(bench, clock={"rate": 20}, faults=[fault])
     training = a_training_file(tmp_path)
-    command = ("function_app", *arguments(training), "--yes")
-    process = processes.start(command, bench.cloud.environment() | SETTINGS)
+    process = processes.start(("function_app", *arguments(training), "--yes"), bench.cloud.environment() | SETTINGS)
     process.ends_before(lambda: bool(bench.cloud.world.faults.met))
     process.kill()
     submit(training)
@@ -184,9 +189,7 @@ def test_a_kill_at_any_request_and_a_second_run_leave_one_file_and_one_job(
 
 
 @pytest.mark.parametrize("failure", [{"lost_response": True}, {"status": 503}])
-def test_a_creation_with_a_lost_answer_is_searched_for_and_never_repeated(
-    bench: Bench, tmp_path: Path, failure: dict[str, Any]
-) -> None:
+def test_a_creation_with_a_lost_answer_is_never_repeated(bench: Bench, tmp_path: Path, failure: dict[str, Any]) -> None:
     store = open_world(bench, faults=[{"op": "FineTuning_Create", "when": {"nth": [1]}, "do": failure}])
     training = a_training_file(tmp_path)
     done = tried(training, "-o", "json")
@@ -203,9 +206,7 @@ def test_a_creation_with_a_lost_answer_is_searched_for_and_never_repeated(
 
 
 @pytest.mark.parametrize("failure", [{"lost_response": True}, {"status": 503}])
-def test_an_upload_with_a_lost_answer_is_not_repeated_within_the_command(
-    bench: Bench, tmp_path: Path, failure: dict[str, Any]
-) -> None:
+def test_an_upload_with_a_lost_answer_is_not_repeated(bench: Bench, tmp_path: Path, failure: dict[str, Any]) -> None:
     store = open_world(bench, faults=[{"op": "Files_Upload", "when": {"nth": [1]}, "do": failure}])
     training = a_training_file(tmp_path)
     done = tried(training)
@@ -265,8 +266,7 @@ def test_a_file_with_errors_is_only_uploaded_with_unchecked(bench: Bench, tmp_pa
 def test_a_refusal_is_shown_in_the_services_words_with_its_usual_cause(
     bench: Bench, tmp_path: Path, status: int, code: str, message: str, hint: str
 ) -> None:
-    body = {"error": {"code": code, "message": message}}
-    open_world(bench, faults=[{"op": "FineTuning_Create", "do": {"status": status, "body": body}}])
+    open_world(bench, faults=[{"op": "FineTuning_Create", "do": refuses(status, code, message)}])
     done = tried(a_training_file(tmp_path), "-o", "json")
     error = json.loads(done.stdout)["error"]
     assert done.exit_code == 1
@@ -294,9 +294,7 @@ def test_a_missing_role_is_named(bench: Bench, tmp_path: Path) -> None:
         (["--training", "/nowhere.jsonl"], "does not exist"),
     ],
 )
-def test_contradictory_options_give_exit_status_2_and_write_nothing(
-    bench: Bench, tmp_path: Path, flags: list[str], words: str
-) -> None:
+def test_contradictory_options_are_usage_errors(bench: Bench, tmp_path: Path, flags: list[str], words: str) -> None:
     open_world(bench)
     training = a_training_file(tmp_path, format="reinforcement" if "reinforcement" in flags else "chat")
     done = tried(training, *flags)

@@ -9,7 +9,7 @@ from azure.core.credentials import AccessToken
 from function_app.azure.accounts import SeveralAddresses, _Tokens
 from function_app.azure.openai import Account
 from function_app.errors import AccessError, NotThereError
-from tests.function_app.conftest import FILE, JOB, OTHER_JOB, SETTLED, Bench, a_file, a_job
+from tests.function_app.conftest import FILE, JOB, OTHER_JOB, SETTLED, Bench, a_file, a_job, refuses
 
 ACCOUNT = "https://aoai-ml.cognitiveservices.azure.com/"
 PROJECT = "https://aoai-ml.services.ai.azure.com/api/projects/support"
@@ -25,10 +25,8 @@ def open_foundry(bench: Bench, *faults: object, **values: object) -> None:
 @pytest.mark.parametrize(("endpoint", "job"), [(ACCOUNT, JOB), (PROJECT, OTHER_JOB)])
 def test_the_addresses_of_an_account_and_of_a_project_are_mirrored(bench: Bench, endpoint: str, job: str) -> None:
     open_foundry(bench)
-    outcomes = bench.tick(bench.engine(azure_openai_endpoints=(endpoint,)))
-    assert [(each, outcome.result, outcome.account) for each, outcome in outcomes.items()] == [
-        (job, "synced", "aoai-ml")
-    ]
+    [outcome] = bench.engine(azure_openai_endpoints=(endpoint,)).sync()
+    assert (outcome.job, outcome.result, outcome.account) == (job, "synced", "aoai-ml")
 
 
 def test_jobs_of_an_account_and_its_project_with_the_same_id_are_one_job(bench: Bench) -> None:
@@ -87,8 +85,7 @@ def test_threads_whose_tokens_are_rejected_at_the_same_time_change_the_audience_
 
 
 def test_a_token_that_is_refused_once_is_not_given_up_for_the_life_of_the_process(bench: Bench) -> None:
-    refused = {"status": 401, "body": {"error": {"code": "401", "message": "Unauthorized"}}}
-    open_foundry(bench, {"op": "FineTuning_List", "when": {"times": 1}, "do": refused})
+    open_foundry(bench, {"op": "FineTuning_List", "when": {"times": 1}, "do": refuses(401, "401")})
     [account] = bench.engine(azure_openai_endpoints=(PROJECT,)).accounts
     with pytest.raises(AccessError):
         account.jobs()
@@ -101,10 +98,8 @@ def test_variables_for_openais_own_client_change_nothing(bench: Bench, monkeypat
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer theirs\nX-Team: theirs")
     monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
     bench.world(a_job())
-    [azure], [platform] = (
-        bench.engine().accounts,
-        bench.engine(azure_openai_endpoints=(), openai_api_key="sk-sandbox").accounts,
-    )
+    [azure] = bench.engine().accounts
+    [platform] = bench.engine(azure_openai_endpoints=(), openai_api_key="sk-sandbox").accounts
     assert isinstance(azure, Account)
     assert isinstance(platform, Account)
     with azure.asking("look") as client, azure.asking("write", max_retries=0) as copy:

@@ -12,24 +12,18 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from function_app.azure.identity import FAILURES, Identity, identity
+from tests.function_app.conftest import SignedIn
 
 SCOPE = "https://vault.azure.net/.default"
 SHORT = {"connection_timeout": 0.2, "read_timeout": 0.2, "retry_total": 1, "retry_backoff_factor": 0, "timeout": 5}
-GOOD = json.dumps(
-    {
-        "access_token": "token",
-        "expires_on": "2147483648",
-        "expires_in": "86400",
-        "token_type": "Bearer",
-        "resource": SCOPE,
-    }
-)
+GOOD = {"access_token": "token", "expires_on": "2147483648", "expires_in": "86400", "token_type": "Bearer"}
+ANSWER = (200, json.dumps(GOOD | {"resource": SCOPE}))
 
 
 class Endpoint(ThreadingHTTPServer):
     """The identity endpoint of a function app, with the answer that is set."""
 
-    answer: tuple[int, str] = (200, GOOD)
+    answer: tuple[int, str] = ANSWER
 
     def __init__(self) -> None:
         this = self
@@ -58,9 +52,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 
 @pytest.mark.parametrize("managed", [True, False], ids=["the app", "a virtual machine"])
-def test_a_managed_identity_is_asked_past_any_proxy(
-    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, *, managed: bool
-) -> None:
+def test_no_proxy_is_asked_for_a_token(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, *, managed: bool) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -87,43 +79,31 @@ def test_a_page_instead_of_a_token_is_an_error_and_heals(endpoint: Endpoint, ans
     for _ in range(FAILURES):
         with pytest.raises(AzureError):
             found.get_token(SCOPE)
-    endpoint.answer = (200, GOOD)
+    endpoint.answer = ANSWER
     assert found.get_token(SCOPE).token == "token"
 
 
-class Broken:
-    """A credential that never works again."""
+class Broken(SignedIn):
+    """Never works again."""
 
-    def get_token(self, *_: str, **__: Any) -> AccessToken:
+    def get_token(self, *_: str, **__: object) -> AccessToken:
         raise ClientAuthenticationError("stale")
 
-    def close(self) -> None:
-        """Nothing to close."""
 
-
-class Working(Broken):
-    """Has a token, and counts how often it is asked."""
+class Working(SignedIn):
+    """Counts how often it is asked."""
 
     asked = 0
 
-    def get_token(self, *_: str, **__: Any) -> AccessToken:
+    def get_token(self, *_: str, **__: object) -> AccessToken:
         self.asked += 1
-        return AccessToken("token", 2**31)
+        return super().get_token()
 
 
-def test_a_credential_that_keeps_failing_is_created_again() -> None:
-    created = iter([Broken(), Working()])
-    found = Identity(lambda: next(created))
-    for _ in range(FAILURES):
-        with pytest.raises(ClientAuthenticationError):
-            found.get_token(SCOPE)
-    assert found.get_token(SCOPE).token == "token"
-
-
-def test_a_failure_before_the_clock_was_set_back_is_not_the_answer_afterwards() -> None:
-    times = iter([1_800_000_000.0, 1_700_000_000.0])
-    created = iter([Broken(), Working()])
-    found = Identity(lambda: next(created), now=lambda: next(times, 1_700_000_000.0))
+@pytest.mark.parametrize("times", [[], [1_800_000_000.0]], ids=["", "the clock is set back after the first failure"])
+def test_a_credential_that_keeps_failing_is_created_again(times: list[float]) -> None:
+    created, clock = iter([Broken(), Working()]), iter(times)
+    found = Identity(lambda: next(created), now=lambda: next(clock, 1_700_000_000.0))
     for _ in range(FAILURES):
         with pytest.raises(ClientAuthenticationError):
             found.get_token(SCOPE)

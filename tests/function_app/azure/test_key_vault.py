@@ -5,7 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +22,8 @@ from tests.function_app.conftest import JOB, KEY, SETTLED, Bench, a_job
 
 VAULT = "https://kv-ml.vault.azure.net/"
 NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c0000f"
+MakeKey = Callable[..., VaultKey]
+Lines = Callable[[], list[str]]
 
 
 def with_secret(bench: Bench, value: str, *, vault: Any = (), **values: Any) -> None:
@@ -31,7 +33,7 @@ def with_secret(bench: Bench, value: str, *, vault: Any = (), **values: Any) -> 
 
 
 @pytest.fixture
-def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+def lines(caplog: pytest.LogCaptureFixture) -> Lines:
     """The log lines about the key since the last call."""
     caplog.set_level(logging.INFO, "function_app")
 
@@ -44,21 +46,17 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 
 @pytest.fixture
-def key(bench: Bench) -> Iterator[Callable[..., VaultKey]]:
-    made: list[Any] = []
+def key(bench: Bench) -> Iterator[MakeKey]:
+    with ExitStack() as made:
 
-    def make(name: str = "wandb-api-key", **values: Any) -> VaultKey:
-        credential = DefaultAzureCredential()
-        source = VaultKey(VAULT, name, credential, **values)
-        made.extend((source, credential))
-        return source
+        def make(name: str = "wandb-api-key", **values: Any) -> VaultKey:
+            credential = made.enter_context(DefaultAzureCredential())
+            return made.enter_context(closing(VaultKey(VAULT, name, credential, **values)))
 
-    yield make
-    for each in made:
-        each.close()
+        yield make
 
 
-def test_the_key_is_read_from_the_vault_and_kept_for_minutes(bench: Bench, key: Callable[..., VaultKey]) -> None:
+def test_the_key_is_read_from_the_vault_and_kept_for_minutes(bench: Bench, key: MakeKey) -> None:
     with_secret(bench, KEY)
     now = 0.0
     source = key(clock=lambda: now)
@@ -70,13 +68,10 @@ def test_the_key_is_read_from_the_vault_and_kept_for_minutes(bench: Bench, key: 
     assert bench.counted(lambda: source.get(refused=SecretStr(NEW_KEY))) == ({}, 0), "not the one that it has"
 
 
-def test_a_good_key_is_used_for_a_while_when_the_vault_cannot_be_reached(
-    bench: Bench, key: Callable[..., VaultKey]
-) -> None:
+def test_a_good_key_is_used_for_a_while_when_the_vault_cannot_be_reached(bench: Bench, key: MakeKey) -> None:
     with_secret(bench, KEY)
     now = 0.0
-    quick = {"retry_total": 0}
-    source = key(clock=lambda: now, limits=quick)
+    source = key(clock=lambda: now, limits={"retry_total": 0})
     source.get()
     bench.fault("GetSecret", {"status": 503})
     now = FRESH_FOR + 1
@@ -116,9 +111,7 @@ def test_a_good_key_outlasts_an_identity_that_gets_no_token(bench: Bench) -> Non
 @pytest.mark.parametrize(
     ("name", "words"), [("other", "There is no secret other"), ("wandb-api-key", "this identity has no role")]
 )
-def test_each_reason_why_the_vault_does_not_return_the_key_has_its_own_error(
-    bench: Bench, key: Callable[..., VaultKey], name: str, words: str
-) -> None:
+def test_each_reason_why_there_is_no_key_has_its_error(bench: Bench, key: MakeKey, name: str, words: str) -> None:
     with_secret(bench, KEY)
     if name == "wandb-api-key":
         bench.world(a_job(), assignments=[], vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True}])
@@ -129,18 +122,14 @@ def test_each_reason_why_the_vault_does_not_return_the_key_has_its_own_error(
 
 
 @pytest.mark.parametrize("network", [{"firewall": True}, {"public_network": False}])
-def test_a_vault_behind_network_rules_is_reported_as_a_network_problem(
-    bench: Bench, key: Callable[..., VaultKey], network: dict[str, bool]
-) -> None:
+def test_network_rules_of_a_vault_are_reported(bench: Bench, key: MakeKey, network: dict[str, bool]) -> None:
     with_secret(bench, KEY, vault=network)
     with pytest.raises(VaultError, match="network rules refuse this address") as caught:
         key().get()
     assert "private endpoint" in caught.value.hint
 
 
-def test_each_read_of_the_key_logs_one_line_with_version_and_expiry(
-    bench: Bench, key: Callable[..., VaultKey], lines: Callable[[], list[str]]
-) -> None:
+def test_each_read_of_the_key_logs_one_line_with_version_and_expiry(bench: Bench, key: MakeKey, lines: Lines) -> None:
     with_secret(bench, KEY, expires_in_days=90)
     source = key()
     source.get()
@@ -151,9 +140,7 @@ def test_each_read_of_the_key_logs_one_line_with_version_and_expiry(
 
 
 @pytest.mark.parametrize(("left", "logged"), [(EXPIRING + 1, False), (EXPIRING - 0.5, True), (0.5, True), (-1.5, True)])
-def test_a_key_that_expires_soon_is_logged_at_every_read(
-    bench: Bench, key: Callable[..., VaultKey], lines: Callable[[], list[str]], left: float, logged: bool
-) -> None:
+def test_a_key_that_expires_soon_is_logged(bench: Bench, key: MakeKey, lines: Lines, left: float, logged: bool) -> None:
     with_secret(bench, KEY, expires_in_days=left)
     now = 0.0
     source = key(clock=lambda: now)
@@ -165,22 +152,18 @@ def test_a_key_that_expires_soon_is_logged_at_every_read(
     assert all(f" days={math.floor(left)} " in line for line in expiring)
 
 
-def test_a_key_that_wandb_refuses_is_logged_as_refused_only_if_the_vault_has_no_other(
-    bench: Bench, lines: Callable[[], list[str]]
-) -> None:
+def test_a_key_that_wandb_refuses_is_logged_only_if_the_vault_has_no_other(bench: Bench, lines: Lines) -> None:
     """So that a rotation raises no alert."""
     with_secret(bench, KEY)
     engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
     engine.discover()
-    store = bench.cloud.world.wandb.store
-    store.revoke(KEY)
+    bench.store.revoke(KEY)
     lines()
     with pytest.raises(KeyRefusedError):
         engine.discover()
-    refusals = [line for line in lines() if "state=refused" in line]
-    assert len(refusals) == 1
-    assert re.fullmatch(r"key state=refused version=[0-9a-f]{32}", refusals[0])
-    store.add_key("sync-bot", NEW_KEY)
+    [refusal] = [line for line in lines() if "state=refused" in line]
+    assert re.fullmatch(r"key state=refused version=[0-9a-f]{32}", refusal)
+    bench.store.add_key("sync-bot", NEW_KEY)
     set_secret(bench.cloud, NEW_KEY)
     engine.discover()
     assert [line.split()[1] for line in lines()] == ["state=read"]
@@ -190,9 +173,8 @@ def test_a_rotated_key_needs_no_restart(bench: Bench) -> None:
     with_secret(bench, KEY)
     engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
     assert bench.tick(engine)[JOB].final
-    store = bench.cloud.world.wandb.store
-    store.add_key("sync-bot", NEW_KEY)
-    store.revoke(KEY)
+    bench.store.add_key("sync-bot", NEW_KEY)
+    bench.store.revoke(KEY)
     set_secret(bench.cloud, NEW_KEY)
     assert bench.tick(engine, after=SETTLED)[JOB].result is Result.CURRENT
 
@@ -215,7 +197,7 @@ def set_secret(cloud: Cloud, value: str) -> None:
         client.set_secret("wandb-api-key", value)
 
 
-def test_a_vault_that_asks_for_a_token_of_another_service_gets_none(bench: Bench, key: Callable[..., VaultKey]) -> None:
+def test_a_vault_that_asks_for_a_token_of_another_service_gets_none(bench: Bench, key: MakeKey) -> None:
     challenge = 'Bearer authorization="https://login.microsoftonline.com/t", resource="https://management.azure.com"'
     fault = {"op": "GetSecret", "when": {"times": 1}, "do": {"status": 401, "headers": {"www-authenticate": challenge}}}
     bench.world(faults=[fault])

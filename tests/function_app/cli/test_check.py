@@ -33,18 +33,13 @@ def of_lines(tmp_path: Path, *lines: str) -> Path:
 
 def offline(tmp_path: Path) -> dict[str, str]:
     """No way out, no vocabulary from before, and no settings."""
-    nothing = {"AZURE_OPENAI_ENDPOINTS": "", "OPENAI_API_KEY": ""}
-    return nothing | {
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-        "TIKTOKEN_CACHE_DIR": str(tmp_path / "none"),
-        "COLUMNS": "100",
-    }
+    nothing = {"AZURE_OPENAI_ENDPOINTS": "", "OPENAI_API_KEY": "", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    return nothing | {"TIKTOKEN_CACHE_DIR": str(tmp_path / "none"), "COLUMNS": "100"}
 
 
 def tried(path: Path, *flags: str, **env: str) -> Result:
-    return CliRunner().invoke(
-        main, ["check", str(path), "--tokenizer", "estimate", *flags], env=offline(path.parent) | env
-    )
+    argv = ["check", str(path), "--tokenizer", "estimate", *flags]
+    return CliRunner().invoke(main, argv, env=offline(path.parent) | env)
 
 
 def document_of(path: Path, *flags: str, **env: str) -> dict[str, Any]:
@@ -54,29 +49,14 @@ def document_of(path: Path, *flags: str, **env: str) -> dict[str, Any]:
 
 def test_it_needs_no_settings_and_no_network(tmp_path: Path) -> None:
     path = a_file(tmp_path, format="tools", malformed=1)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "function_app",
-            "check",
-            str(path),
-            "--price-per-million",
-            "25",
-            "--epochs",
-            "2",
-            "--stats",
-        ],
-        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "cp1252", **offline(tmp_path)},
-        cwd=ROOT,
-        capture_output=True,
-        encoding="cp1252",
-    )
+    flags = ("--price-per-million", "25", "--epochs", "2", "--stats")
+    command = [sys.executable, "-m", "function_app", "check", str(path), *flags]
+    env = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "cp1252", **offline(tmp_path)}
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, encoding="cp1252")
     assert done.returncode == 1
     shown = " ".join(done.stdout.split())
-    for text in ("chat for supervised fine-tuning on OpenAI or Azure, 19 with tools", "2 epochs (as given)"):
-        assert text in shown
-    for text in ("at 25 a million", "estimate, as tiktoken", "line 20 error is not valid JSON"):
+    assert "chat for supervised fine-tuning on OpenAI or Azure, 19 with tools" in shown
+    for text in ("2 epochs (as given)", "at 25 a million", "estimate, as tiktoken", "line 20 error is not valid JSON"):
         assert text in shown
     assert done.stderr == "The service would refuse the file. 1 error.\n"
 

@@ -23,10 +23,10 @@ def shown(
     table = Table(everything=everything, width=100)
     if stopped:
         table.stops()
-    reported = [*outcomes]
-    for each in reported:
+    last = {}
+    for each in outcomes:
         table.outcome(each)
-    last = {(each.account, each.job): each for each in reported}
+        last[each.account, each.job] = each
     table.done([*last.values()], interrupted=stopped)
     captured = capsys.readouterr()
     return " ".join(captured.out.split()), captured.err.splitlines()
@@ -68,9 +68,7 @@ def test_an_unreachable_account_is_not_counted_as_a_job(capsys: pytest.CaptureFi
     assert lines == ["1 job: 1 synced; 1 unreachable account", "1 failed: No token. Run az login."]
 
 
-def test_after_ctrl_c_jobs_that_were_not_started_are_counted_and_interrupted_ones_shown(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_after_ctrl_c_unstarted_jobs_are_counted_and_interrupted_ones_shown(capsys: pytest.CaptureFixture[str]) -> None:
     broken_off = outcome(1, Result.PENDING, message="interrupted before the end", steps=4)
     text, lines = shown(capsys, [broken_off, outcome(2, Result.PENDING, message="no run in W&B yet")], stopped=True)
     assert "interrupted before the end; 4 new steps" in text
@@ -80,9 +78,7 @@ def test_after_ctrl_c_jobs_that_were_not_started_are_counted_and_interrupted_one
 
 
 @pytest.mark.parametrize(("actions", "what"), [((), "nothing new"), (("1 dataset",), "1 dataset")])
-def test_the_estimated_end_of_a_job_is_shown(
-    capsys: pytest.CaptureFixture[str], actions: tuple[str, ...], what: str
-) -> None:
+def test_the_estimated_end_is_shown(capsys: pytest.CaptureFixture[str], actions: tuple[str, ...], what: str) -> None:
     figures = {"estimated_finish": "2026-11-30T14:20:33Z"}
     printed, _ = shown(capsys, [outcome(1, Result.SYNCED, actions=actions, figures=figures)])
     assert f"{what}; expected to end at 2026-11-30 14:20:33 UTC" in printed

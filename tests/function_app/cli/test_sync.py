@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.function_app.conftest import (
     JOB,
     KEY,
     LIVE,
+    NOT_FOUND,
     OTHER_JOB,
     PROJECT,
     SETTINGS,
@@ -34,7 +36,6 @@ from tests.function_app.conftest import (
 )
 
 VIEW_ONLY_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"
-NOT_FOUND = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 
 
 def test_a_job_is_a_row_and_its_link_and_one_line_sums_up(bench: Bench, run: Command) -> None:
@@ -44,10 +45,9 @@ def test_a_job_is_a_row_and_its_link_and_one_line_sums_up(bench: Bench, run: Com
     [header, *lines] = done.stdout.splitlines()
     assert header.split() == ["RESULT", "JOB", "STATUS", "STEP", "WHAT"]
     at = next(number for number, line in enumerate(lines) if JOB in line)
-    row = "  ".join(("synced", JOB, "succeeded", "30")).split()
-    assert lines[at].split()[:4] == row
-    row_text = " ".join(" ".join(lines[at : at + 4]).split())
-    assert "30 new steps; 1 dataset; 1 model; 4,110 tokens billed; took" in row_text
+    assert lines[at].split()[:4] == ["synced", JOB, "succeeded", "30"]
+    row = " ".join(" ".join(lines[at : at + 4]).split())
+    assert "30 new steps; 1 dataset; 1 model; 4,110 tokens billed; took" in row
     assert any(line.strip().endswith(f"/{ENTITY}/{PROJECT}/runs/{JOB}") for line in lines[at:])
     assert done.stderr.splitlines()[-1] == "2 jobs: 2 synced"
     assert KEY not in done.stdout + done.stderr
@@ -58,8 +58,7 @@ def test_a_job_is_a_row_and_its_link_and_one_line_sums_up(bench: Bench, run: Com
 
 
 def test_a_sync_with_nothing_to_do_imports_no_sdk_but_the_one_that_lists_jobs(bench: Bench, run: Command) -> None:
-    bench.world(a_job())
-    bench.tick()
+    bench.mirrored(a_job())
     bench.cloud.clock.advance(SETTLED)
     timed = SETTINGS | {"PYTHONPROFILEIMPORTTIME": "1"}
     idle = run("function_app", "sync", env=timed, new_process=True).stderr
@@ -89,8 +88,7 @@ def test_a_dry_run_shows_pending_work_and_writes_nothing(bench: Bench, run: Comm
 
 
 def test_a_dry_run_distinguishes_new_continued_and_replaced_runs(bench: Bench, run: Command) -> None:
-    going_on = TEN_MINUTES | {"steps": 600}
-    bench.world(a_job(created="-9m", timeline=going_on))
+    bench.world(a_job(created="-9m", timeline=TEN_MINUTES | {"steps": 600}))
     messages = []
     for flags in ([], [], ["--last", "1", "--overwrite"]):
         done = run("function_app", "sync", "--dry-run", "-o", "json", *flags, env=SETTINGS)
@@ -148,10 +146,8 @@ def test_a_missing_job_is_a_failure_that_names_it(bench: Bench, run: Command) ->
     done = run("function_app", "sync", "--job", "ftjob-typo", env=SETTINGS)
     assert done.returncode == 1
     assert "ftjob-typo" in done.stdout
-    assert done.stderr.splitlines() == [
-        "1 job: 1 failed",
-        "1 failed: no such job in aoai-ml. Check its id, and AZURE_OPENAI_ENDPOINTS.",
-    ]
+    reason = "1 failed: no such job in aoai-ml. Check its id, and AZURE_OPENAI_ENDPOINTS."
+    assert done.stderr.splitlines() == ["1 job: 1 failed", reason]
 
 
 PASS = {"before": "FineTuning_List", "nth": "every", "do": [{"advance": {"seconds": "2m"}}]}
@@ -238,21 +234,16 @@ def test_on_a_terminal_progress_is_shown(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("into", "flags"), [("/dev/full", ("-o", "json")), ("nobody", ())], ids=str)
-def test_output_that_cannot_be_written_gives_exit_status_1_without_a_traceback_and_undoes_nothing(
-    bench: Bench, into: str, flags: tuple[str, ...]
-) -> None:
-    """A full disk is reported in two lines. A closed pipe, such as that of `… | head -1`, needs no message."""
+def test_output_that_cannot_be_written_gives_exit_status_1(bench: Bench, into: str, flags: tuple[str, ...]) -> None:
+    """Nothing is undone. A full disk is reported; a closed pipe, such as that of `… | head -1`, needs no message."""
     bench.world(a_job())
     target = "> /dev/full" if into == "/dev/full" else "| exec sleep 0"
     script = f'set -o pipefail; "{sys.executable}" -m function_app sync {" ".join(flags)} {target}'
     environment = bench.cloud.environment() | SETTINGS | {"PYTHONUNBUFFERED": ""}  # buffered, as it is for most people
-    ended = subprocess.run(
-        ["bash", "-c", script], env=environment, capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    ended = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, cwd=ROOT)
     assert ended.returncode == 1, ended.stderr
     assert ("cannot be written: No space left on device." in ended.stderr) == (into == "/dev/full")
-    assert "Traceback" not in ended.stderr
-    assert "Exception" not in ended.stderr
+    assert not re.search("Traceback|Exception", ended.stderr)
     assert bench.state() == "finished"
 
 
@@ -266,9 +257,7 @@ def test_output_that_cannot_be_written_gives_exit_status_1_without_a_traceback_a
         ({"KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"}, 1, "secret wandb-api-key"),
     ],
 )
-def test_an_error_is_shown_once_with_the_next_step_and_nothing_is_written(
-    bench: Bench, run: Command, changed: dict[str, str], status: int, words: str
-) -> None:
+def test_an_error_is_shown_once(bench: Bench, run: Command, changed: dict[str, str], status: int, words: str) -> None:
     bench.world(a_job())
     done = run("function_app", "sync", env=SETTINGS | changed)
     assert done.returncode == status, done.stderr

@@ -7,6 +7,7 @@ import pytest
 from function_app.data.addresses import Endpoint, Scope, parse_address
 
 ID = "0aa0b0c0-1111-2222-3333-444455556666"
+SERVICES, COGNITIVE = "https://a.services.ai.azure.com", "https://a.cognitiveservices.azure.com"
 
 
 @pytest.mark.parametrize(
@@ -15,21 +16,11 @@ ID = "0aa0b0c0-1111-2222-3333-444455556666"
         ("https://Aoai-ML.openai.azure.com", "https://aoai-ml.openai.azure.com/", "aoai-ml", None),
         ("https://a.openai.azure.com/openai/v1/", "https://a.openai.azure.com/", "a", None),
         ("https://a.openai.azure.com:443/", "https://a.openai.azure.com/", "a", None),
-        (
-            "https://a.services.ai.azure.com/api/projects/_project",  # the default project
-            "https://a.services.ai.azure.com/api/projects/_project/",
-            "a",
-            "_project",
-        ),
-        ("https://a.cognitiveservices.azure.com/", "https://a.cognitiveservices.azure.com/", "a", None),
-        ("https://a.services.ai.azure.com/openai", "https://a.services.ai.azure.com/", "a", None),
-        ("https://a.services.ai.azure.com/api/projects/p", "https://a.services.ai.azure.com/api/projects/p/", "a", "p"),
-        (
-            "https://a.cognitiveservices.azure.com/api/projects/p/openai/v1",
-            "https://a.cognitiveservices.azure.com/api/projects/p/",
-            "a",
-            "p",
-        ),
+        (f"{SERVICES}/api/projects/_project", f"{SERVICES}/api/projects/_project/", "a", "_project"),  # the default one
+        (COGNITIVE, f"{COGNITIVE}/", "a", None),
+        (f"{SERVICES}/openai", f"{SERVICES}/", "a", None),
+        (f"{SERVICES}/api/projects/p", f"{SERVICES}/api/projects/p/", "a", "p"),
+        (f"{COGNITIVE}/api/projects/p/openai/v1", f"{COGNITIVE}/api/projects/p/", "a", "p"),
         ("https://eastus.api.cognitive.microsoft.com/", "https://eastus.api.cognitive.microsoft.com/", "eastus", None),
         ("https://apim.acme.example/ml/openai", "https://apim.acme.example/ml/", "apim-ml", None),
         ("https://apim.acme.example/", "https://apim.acme.example/", "apim", None),
@@ -79,7 +70,7 @@ def test_all_addresses_of_an_account_are_the_same_account() -> None:
     [
         ("https://a.openai.azure.us/", ("https://cognitiveservices.azure.us/.default",)),
         (
-            "https://a.services.ai.azure.com/api/projects/p",
+            f"{SERVICES}/api/projects/p",
             ("https://ai.azure.com/.default", "https://cognitiveservices.azure.com/.default"),
         ),
     ],

@@ -4,7 +4,6 @@ import json
 import time
 from base64 import b64encode
 from dataclasses import fields
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,20 +18,15 @@ from function_app.models import Checkpoint, DatasetPolicy, Event, File, Job, Job
 from function_app.text import lines, one_line, without_mentions
 from tests.conftest import ROOT
 from tests.function_app.conftest import FILE, Bench, a_file
+from tests.function_app.engine.mirror.test_recordings import recorded
 
 ODD_TYPES: list[Any] = [7, True, [{}], {"a": 1}, []]
+NAMED = ("x-functions-key", "SharedAccessKey", "clientSecret", "hf_token", "xToken", "ApiKey", "XApiKey", "api_tokens")
 
 
 def test_every_field_of_the_services_objects_is_in_one_row_of_the_table() -> None:
-    objects = {
-        "job": Job,
-        "error": JobError,
-        "checkpoint": Checkpoint,
-        "event": Event,
-        "file": File,
-        "row": MetricRow,
-        "model": ModelEnds,
-    }
+    objects = {"job": Job, "error": JobError, "checkpoint": Checkpoint, "event": Event}
+    objects |= {"file": File, "row": MetricRow, "model": ModelEnds}
     rows = [f"{thing}.{name}" for row in TABLE for thing, names in row.fields.items() for name in names]
     listed = {name for name in rows if name.partition(".")[0] in objects}
     parts = {"job.error"}  # has rows for each of its own fields
@@ -55,34 +49,13 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         ("Authorization: Bearer abcdefghijklmnop", f"Authorization: Bearer {REDACTED}"),
         ({"https://me:pw@host/x": 1}, {f"https://{REDACTED}@host/x": 1}),
         ({"secret": {"Bearer abcdefghijklmnop": 1}}, {"secret": {f"Bearer {REDACTED}": 1}}),
-        *(
-            ({name: "abc"}, {name: REDACTED})
-            for name in (
-                "x-functions-key",
-                "SharedAccessKey",
-                "clientSecret",
-                "hf_token",
-                "xToken",
-                "ApiKey",
-                "XApiKey",
-                "api_tokens",
-            )
-        ),
+        *(({name: "abc"}, {name: REDACTED}) for name in NAMED),
         *(
             (f"a {form} b", f"a {REDACTED} b")
             for form in (
-                "sk-proj-0123456789abcdefghij",
-                "ghp_" + "a1" * 18,
-                "github_pat_" + "a1" * 18,
-                "xoxb-1234567890-abcdef",
-                "AKIA" + "A1B2" * 4,
-                "hf_" + "a1" * 17,
-                "gho_" + "a1" * 18,
-                "glpat-" + "a1" * 10,
-                "AIza" + "a1-_x" * 7,
-                "sk_live_" + "a1" * 12,
-                "ghr_" + "a1" * 18,
-                "ASIA" + "A1B2" * 4,
+                *("sk-proj-0123456789abcdefghij", "xoxb-1234567890-abcdef", "AIza" + "a1-_x" * 7),
+                *(f"{name}{'a1' * 18}" for name in ("ghp_", "github_pat_", "gho_", "ghr_", "glpat-", "sk_live_")),
+                *("hf_" + "a1" * 17, "AKIA" + "A1B2" * 4, "ASIA" + "A1B2" * 4),
                 "a1" * 26 + "JQQJ99BBACYeBjFX" + "a1" * 8,
                 "a1" * 26 + "JQQJ99BBACYeBjFX" + "a1" * 9 + "==",
                 "abc8Q~" + "a1-_.~b" * 4 + "abcdef",
@@ -136,10 +109,7 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
             for flag in ("-u ", "-u", "-sS -u ", "-X POST --user ", "--proxy-user=")
             for quote in ("", "'", '\\"')
         ),
-        (
-            '```json\n{"password": "hunter2", "n": 1.10}\n```',
-            f'```json\n{{"password": "{REDACTED}", "n": 1.10}}\n```',
-        ),
+        ('```json\n{"password": "hunter2", "n": 1.10}\n```', f'```json\n{{"password": "{REDACTED}", "n": 1.10}}\n```'),
         ('{\n "api_key": "abc",\n "n": 1.10}', f'{{\n "api_key": "{REDACTED}",\n "n": 1.10}}'),
         ('{"password": "hunter2", "password": ""}', '{"password": ""}'),
         ("curl --user 'api:key-3ax6d5f4'", f"curl --user 'api:{REDACTED}'"),
@@ -180,16 +150,10 @@ def test_text_that_only_resembles_a_credential_stays(value: Any) -> None:
     assert not has_credentials(value)
 
 
+NAMES = st.sampled_from(["headers", "api_key", "type", "default", "text", "token", "https://a:b@c/"])
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=8) | st.sampled_from(["https://a:b@c/", "Bearer 0123456789abcdef"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["headers", "api_key", "type", "default", "text", "token", "https://a:b@c/"]),
-            inner,
-            max_size=4,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=10,
 )
 
@@ -214,9 +178,8 @@ def test_invisible_characters_hide_no_credential() -> None:
 
 
 def test_table_rows_have_no_credentials() -> None:
-    [row] = read_rows(
-        [json.dumps({"messages": [{"role": "user", "content": "q"}], "tools": [{"headers": {"x": "SECRET"}}]}).encode()]
-    )
+    example = {"messages": [{"role": "user", "content": "q"}], "tools": [{"headers": {"x": "SECRET"}}]}
+    [row] = read_rows([json.dumps(example).encode()])
     assert isinstance(row, TableRow)
     assert "SECRET" not in str(row.cells)
 
@@ -226,9 +189,7 @@ def test_text_from_outside_cannot_control_a_terminal_forge_a_line_or_notify_anyb
     assert one_line(evil) == "]0;owned[2J[31mred  2026 ERROR forged abc x"
     assert lines("a\nb\x1b[0m") == "a\nb[0m"
     cleaned = without_mentions("<!channel> <@U1> @here @everyone mail a@here.example <https://evil.example|words>")
-    assert "<https" not in cleaned
-    assert "<!" not in cleaned
-    assert "@here " not in cleaned
+    assert not [each for each in ("<https", "<!", "@here ") if each in cleaned]
     assert "a@here.example" in cleaned
 
 
@@ -253,22 +214,16 @@ class Words:
 def graders(word: Words) -> dict[str, Any]:
     """A grader of graders with a word in each field."""
     options, secret = "job.method_options", f"Bearer {word('header', None)}abcdefgh"
-    plain = {
-        name: word(f"grader {name}", f"grader.{name}") for name in ("type", "operation", "evaluation_metric", "model")
-    }
+    choices = ("type", "operation", "evaluation_metric", "model")
+    plain = {name: word(f"grader {name}", f"grader.{name}") for name in choices} | {"pass_threshold": 0.5}
     text = {name: word(f"grader {name}", options) for name in ("name", "source", "input", "reference", "image_tag")}
     hidden = {"headers": {"x": word("header x", None)}, "authorization": secret}
     hidden |= {"url": f"https://me:{word('password', None)}@host/?sig={word('signature', None)}"}
-    return {
-        "type": "multi",
-        "calculate_output": word("formula", options),
-        "graders": [plain | text | hidden | {"pass_threshold": 0.5}],
-    }
+    return {"type": "multi", "calculate_output": word("formula", options), "graders": [plain | text | hidden]}
 
 
 def job_body(word: Words, number: int, **values: Any) -> dict[str, Any]:
     """A job as the service answers it, with a word in each field that is not an id of ours or a state."""
-    never = {"unknown_field": word("unknown field", None), "organization_id": word("organization", None)}
     options = {
         "grader": graders(word),
         "response_format": {"schema": {"enum": [word("format", "job.method_options")]}},
@@ -292,12 +247,10 @@ def job_body(word: Words, number: int, **values: Any) -> dict[str, Any]:
         "suffix": word("suffix", "job.suffix"),
         "trainingType": word("training type", "job.training_type"),
         "method": {"type": "reinforcement", "reinforcement": options},
-        "metadata": {
-            word("key of metadata", "job.metadata"): word("metadata", "job.metadata"),
-            "token": word("token", None),
-        },
+        "metadata": {word("key", "job.metadata"): word("metadata", "job.metadata"), "token": word("token", None)},
         "integrations": [{"type": word("integration", None), "other": {"project": word("project", None)}}],
-        **never,
+        "unknown_field": word("unknown field", None),
+        "organization_id": word("organization", None),
         **values,
     }
 
@@ -305,23 +258,20 @@ def job_body(word: Words, number: int, **values: Any) -> dict[str, Any]:
 def log_of(word: Words) -> list[dict[str, Any]]:
     """Messages, and figures of a step, newest first."""
     texts = ["Training started.", f"Created results file: {word('results file', None)} words", word("message", None)]
-    lines: list[dict[str, Any]] = [
-        {"message": text, "level": word("level", None), "type": word("type", None)} for text in texts
-    ]
-    grader = {
-        "name": word("grader in data", "event.data"),
-        "type": "python",
-        "model": word("model in data", None),
-        "score": 1,
+    lines = [{"message": text, "level": word("level", None), "type": word("type", None)} for text in texts]
+    grader = {"name": word("grader in data", "event.data"), "type": "python", "model": word("model in data", None)}
+    data = {
+        "step": 2,
+        word("figure", "event.data"): 0.5,
+        word("text in data", None): word("value", None),
+        "scores": {"graders": [grader | {"score": 1}]},
+        f"https://me:{word('password in a metric', None)}@host/": 1,
     }
-    figures = {"step": 2, word("figure", "event.data"): 0.5, word("text in data", None): word("value", None)}
-    secret = f"https://me:{word('password in a metric', None)}@host/"
-    data = {**figures, "scores": {"graders": [grader]}, secret: 1}
-    found = [*lines, {"message": word("message", None), "type": "metrics", "data": data}]
-    common = [
-        {"object": "fine_tuning.job.event", "id": word("event", None), "extra": word("extra", None)} for _ in found
-    ]
-    return [each | common[n] | {"created_at": CREATED + 1_415 + n} for n, each in enumerate(found)][::-1]
+    log: list[dict[str, Any]] = [*lines, {"message": word("message", None), "type": "metrics", "data": data}]
+    for number, each in enumerate(log):
+        each |= {"object": "fine_tuning.job.event", "created_at": CREATED + 1_415 + number}
+        each |= {"id": word("event", None), "extra": word("extra", None)}
+    return log[::-1]
 
 
 def lines_of(word: Words) -> list[str]:
@@ -336,25 +286,18 @@ def lines_of(word: Words) -> list[str]:
 def everything_in_wandb(bench: Bench) -> str:
     """The requests that W&B received, and everything that was uploaded."""
     asked = [json.dumps(each.request) for each in bench.cloud.world.trace.exchanges if each.service == "wandb"]
-    stored = bench.cloud.world.wandb.store.storage.under("").values()
+    stored = bench.store.storage.under("").values()
     return "\n".join([*asked, *(each.content.decode("utf-8", "replace") for each in stored)])
 
 
 @pytest.mark.malformed("addresses")  # no service answers these fields
 @pytest.mark.parametrize("policy", DatasetPolicy)
-def test_of_a_word_in_every_field_those_reach_wandb_that_the_table_promises(
-    bench: Bench, policy: DatasetPolicy
-) -> None:
+def test_of_a_word_in_each_field_those_reach_wandb_that_the_table_promises(bench: Bench, policy: DatasetPolicy) -> None:
     word = Words()
     tuned = f"gpt-4o.ft-{word('tuned model', 'job.fine_tuned_model')}"
     done = job_body(word, 1, status="succeeded", fine_tuned_model=tuned, result_files=["file-r"], trained_tokens=1)
-    message, param = word("error", "error.message"), word("parameter", "error.param")
-    error = {
-        "code": word("code", "error.code"),
-        "message": f"Line 7: {message}\n",
-        "param": param,
-        "x": word("x", None),
-    }
+    error = {"code": word("code", "error.code"), "message": f"Line 7: {word('error', 'error.message')}\n"}
+    error |= {"param": word("parameter", "error.param"), "x": word("x", None)}
     failed = job_body(word, 2, status="failed", error=error)
     checkpoint = {
         "id": f"ftckpt-{word('checkpoint', 'checkpoint.id')}",
@@ -364,23 +307,18 @@ def test_of_a_word_in_every_field_those_reach_wandb_that_the_table_promises(
         "metrics": {word("metric", "checkpoint.metrics"): 0.5, word("text metric", None): word("text", None)},
         "extra": word("extra", None),
     }
-    results = (
-        f"step,train_loss,{word('column', 'row.values')},{word('text column', None)}\n1,0.5,2,{word('cell', None)}\n"
-    )
+    columns = f"{word('column', 'row.values')},{word('text column', None)}"
+    results = f"step,train_loss,{columns}\n1,0.5,2,{word('cell', None)}\n"
     log = log_of(word)
-    file = a_file(
-        filename=f"{word('file', 'file.name')} https://me:{word('secret', None)}@h.jsonl", lines=lines_of(word)
+    name = f"{word('file', 'file.name')} https://me:{word('secret', None)}@h.jsonl"
+    bench.world(
+        recorded(done, events=log, results=results, checkpoints=[checkpoint]),
+        recorded(failed, events=log),
+        files=[a_file(filename=name, lines=lines_of(word))],
     )
-    jobs: list[dict[str, Any]] = [
-        {"id": done["id"], "recorded": {"body": done, "events": log, "results": results, "checkpoints": [checkpoint]}},
-        {"id": failed["id"], "recorded": {"body": failed, "events": log}},
-    ]
-    created = datetime.fromtimestamp(CREATED, UTC)
-    jobs = [{"model": "m", "training_file": FILE, "created": created, **job} for job in jobs]
-    bench.world(*jobs, files=[file])
     outcomes = bench.tick(bench.engine(sync_datasets=policy, azure_openai_api_version="v1"))
-    assert [outcomes[job["id"]].final for job in jobs] == [True, True]
-    assert len(bench.cloud.world.wandb.store.alerts) == 1
+    assert [outcomes[job["id"]].final for job in (done, failed)] == [True, True]
+    assert len(bench.store.alerts) == 1
     kept = bench.run(done["id"]).config
     assert kept["hyperparameters"].items() >= {"n_epochs": 3, "reasoning_effort": "low"}.items()
     assert kept["method_options"]["grader"]["graders"][0]["pass_threshold"] == 0.5
@@ -400,11 +338,10 @@ def test_of_a_word_in_every_field_those_reach_wandb_that_the_table_promises(
 )
 def test_a_repeated_key_hides_no_credential(line: bytes) -> None:
     """Parsers keep the last value of a key, but the line has all of them."""
-    copied: list[bytes] = []
-    list(
-        read_rows([line], lambda line, found: copied.append(line_without_credentials(line, 1 << 20) if found else line))
-    )
-    assert b"hunter2" not in copied[0] + line_without_credentials(line, 1 << 20)
+    copied: list[tuple[bytes, bool]] = []
+    list(read_rows([line], lambda *copy: copied.append(copy)))
+    assert copied == [(line, True)]
+    assert b"hunter2" not in line_without_credentials(line, 1 << 20)
 
 
 def test_credentials_are_also_removed_from_lines_that_are_not_json_or_too_long() -> None:

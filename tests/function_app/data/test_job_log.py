@@ -1,5 +1,6 @@
 """Times, billing and cost of a job: from its log, never from `finished_at`, which moves. Messages are recorded ones."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -41,13 +42,8 @@ def test_times_and_billing_of_a_recorded_job_come_from_its_log_and_not_from_fini
     job = a_job(finished_at=CREATED + 11 * 7 * 86400, trained_tokens=6720)
     log = read_log(reversed(log_of(SFT_2026_10)), job.status)
     assert log == JobLog(started=1790989763, ended=1790993133, billed_tokens=46000)
-    assert summary_of(job, log, 1790993200) == {
-        "status": "succeeded",
-        "trained_tokens": 6720,
-        "queue_s": 1415,
-        "duration_s": 4785,
-        "billed_tokens": 46000,
-    }
+    figures = {"trained_tokens": 6720, "queue_s": 1415, "duration_s": 4785, "billed_tokens": 46000}
+    assert summary_of(job, log, 1790993200) == figures | {"status": "succeeded"}
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
@@ -66,22 +62,20 @@ def test_a_job_that_did_not_succeed_ended_with_the_last_entry_of_its_log(status:
         ("succeeded", CREATED + 45 * 86400, None),
     ],
 )
-def test_the_estimated_finish_is_shown_only_while_it_can_be_right(
-    status: str, estimate: int, shown: str | None
-) -> None:
+def test_the_estimated_finish_is_shown_while_it_can_be_right(status: str, estimate: int, shown: str | None) -> None:
     job = a_job(status=status, estimated_finish=estimate)
     assert summary_of(job, JobLog(), CREATED)["estimated_finish"] == shown
 
 
 def test_hours_of_a_reinforcement_job_are_billed_hours_and_several_billings_are_added() -> None:
-    log = read_log(
-        log_of([(CREATED, "Training hours billed: 1.500"), (CREATED + 5, "Training hours billed: 0.25")]), ""
-    )
-    assert (log.billed_hours, log.billed_tokens) == (1.75, None)
-    assert read_log(log_of([(CREATED, "Training tokens billed: many")]), "").billed_tokens is None
-    assert read_log(log_of([(CREATED, "Training tokens billed: 7,223,000")]), "").billed_tokens == 7_223_000
-    assert read_log(log_of([(CREATED, "Training hours billed: 1,500")]), "").billed_hours is None  # 1.5 or 1500
-    assert read_log(log_of([(CREATED, f"Training tokens billed: {'9' * 400}")]), "") == JobLog()
+    def billed(*amounts: str) -> JobLog:
+        return read_log(log_of([(CREATED, f"Training {amount}") for amount in amounts]), "")
+
+    assert billed("hours billed: 1.500", "hours billed: 0.25") == JobLog(billed_hours=1.75)
+    assert billed("tokens billed: many") == JobLog()
+    assert billed("tokens billed: 7,223,000") == JobLog(billed_tokens=7_223_000)
+    assert billed("hours billed: 1,500") == JobLog()  # 1.5 or 1500
+    assert billed(f"tokens billed: {'9' * 400}") == JobLog()
 
 
 def test_the_last_total_is_the_progress_and_grader_tokens_count_once_every_step_has_reported() -> None:
@@ -105,8 +99,6 @@ def test_every_key_of_the_summary_is_reserved_so_that_no_column_can_replace_it()
     assert set(summary_of(a_job(), full, 0, (Price("*", per_hour=1),))) <= RESERVED | {"total_steps"}
 
 
-# --- the price table
-
 TOKENS = Price("gpt-4o-mini*", "supervised", "GlobalStandard", per_million_tokens=2.0)
 
 
@@ -122,9 +114,7 @@ TOKENS = Price("gpt-4o-mini*", "supervised", "GlobalStandard", per_million_token
         ({"method": "dpo"}, JobLog(billed_tokens=5000), {}),
     ],
 )
-def test_the_cost_is_that_of_what_was_billed_and_an_estimate_is_called_one(
-    job: dict[str, Any], log: JobLog, cost: dict[str, Any]
-) -> None:
+def test_the_cost_is_what_was_billed_or_an_estimate(job: dict[str, Any], log: JobLog, cost: dict[str, Any]) -> None:
     named = {"training_type": "globalStandard", **job}
     assert cost_of(a_job(**named), "gpt-4o-mini-2024-07-18", log, (TOKENS,)) == cost
 
@@ -138,11 +128,9 @@ def test_hours_have_a_price_and_trained_tokens_of_a_reinforcement_job_none() -> 
 
 
 def test_a_price_table_may_be_lines_or_json() -> None:
-    lines = "model=gpt-4.1* method=dpo training_type=globalStandard per_million_tokens=1.5\n\nmodel=o4-mini* per_hour=2"
-    as_json = (
-        '[{"model": "gpt-4.1*", "method": "dpo", "training_type": "globalStandard", "per_million_tokens": 1.5},'
-        ' {"model": "o4-mini*", "per_hour": 2}]'
-    )
+    lines = "model=gpt-4.1* method=dpo training_type=x per_million_tokens=1.5\n\nmodel=o4-mini* per_hour=2"
+    first = {"model": "gpt-4.1*", "method": "dpo", "training_type": "x", "per_million_tokens": 1.5}
+    as_json = json.dumps([first, {"model": "o4-mini*", "per_hour": 2}])
     assert parse_prices(lines) == parse_prices(lines.replace("\n\n", "; ")) == parse_prices(as_json)
 
 

@@ -8,24 +8,18 @@ from function_app.data.jobs.metrics import flat, time_in, values_of
 from function_app.data.jobs.results import parse_results, rows_from_events, with_events
 from function_app.models import Event, MetricRow
 
+GRADER: dict[str, object] = {"name": "basic_model_grader", "type": "score_model"}
 RECORDED = {
     "step": 10,
     "total_steps": 20,
     "train_mean_reward": 0.4215686274509804,
     "scores": {
-        "graders": [{"name": "basic_model_grader", "type": "score_model", "train_reward_mean": 0.4471057884231537}],
+        "graders": [GRADER | {"train_reward_mean": 0.4471057884231537}],
         "train_reward_mean": 0.4215686274509804,
     },
-    "errors": {"graders": [{"name": "basic_model_grader", "type": "score_model", "train_other_error_count": 0.0}]},
+    "errors": {"graders": [GRADER | {"train_other_error_count": 0.0}]},
     "usage": {
-        "graders": [
-            {
-                "name": "basic_model_grader",
-                "type": "score_model",
-                "model": "gpt-4o",
-                "train_prompt_tokens_count": 120741.0,
-            }
-        ],
+        "graders": [GRADER | {"model": "gpt-4o", "train_prompt_tokens_count": 120741.0}],
         "samples": {"train_reasoning_tokens_mean": 3330.017964071856},
     },
     "timing": {
@@ -58,9 +52,7 @@ def test_nested_figures_of_an_event_have_the_names_of_the_results_file() -> None
     }
 
 
-@pytest.mark.parametrize(
-    "odd", [{"graders": ["x", None, 3]}, {"graders": {"a": {"b": 1}}}, {"x": [1, 2]}, {"": {"": "x"}}]
-)
+@pytest.mark.parametrize("odd", [{"graders": ["x", None]}, {"graders": {"a": {"b": 1}}}, {"x": [1]}, {"": {"": "x"}}])
 def test_nested_values_of_an_unknown_form_are_ignored(odd: dict[str, object]) -> None:
     assert [row.values["reward"] for row in rows_from_events([event({"step": 1, "reward": 1, "scores": odd})])] == [1.0]
 
@@ -91,9 +83,8 @@ def test_a_filler_is_not_a_value_in_any_column_but_a_negative_reward_is(name: st
 def test_checkpoints_results_and_events_agree_on_names_and_control_characters_are_in_none() -> None:
     name = "usages/samples/train_reasoning_tokens_mean"
     assert values_of([(name, 119), ("total_steps", 20)]) == {"usage/samples/train_reasoning_tokens_mean": 119.0}
-    assert values_of([("train_tool_calls_to_\x1b[31mget\u202e order", 14)]) == {
-        "train_tool_calls_to_[31mget order": 14.0
-    }
+    odd = [("train_tool_calls_to_\x1b[31mget\u202e order", 14)]
+    assert values_of(odd) == {"train_tool_calls_to_[31mget order": 14.0}
     assert flat({"a": {"b": {"c": 1}}}) == {"a/b/c": 1}
 
 
@@ -119,8 +110,6 @@ def test_times_of_steps_in_a_results_file_are_used() -> None:
         MetricRow(2, {"train_loss": 8.9}),
     ]
 
-
-# --- events and file together
 
 OPENAI_ROWS = [MetricRow(299, {"train_loss": 0.0}), MetricRow(300, {"train_loss": 0.00136, "train_accuracy": 1.0})]
 OPENAI_LAST = {"step": 300, "train_loss": 0.5, "full_valid_loss": 0.05314807081111815, "total_steps": 300}

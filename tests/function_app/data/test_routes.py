@@ -13,8 +13,7 @@ HOME = Destination("acme", "OpenAI-Fine-Tune", DatasetPolicy.SAMPLE)
 
 
 def a_job(**values: object) -> Job:
-    base: dict[str, object] = {"id": "ftjob-1", "account": "aoai-us", "status": "running", "model": "gpt-4o-2024-08-06"}
-    return Job(**(base | {"created_at": 1, "training_file": "file-1"} | values))  # type: ignore[arg-type]
+    return replace(Job("ftjob-1", "aoai-us", "running", "gpt-4o-2024-08-06", 1, "file-1"), **values)  # type: ignore[arg-type]
 
 
 def goes(text: str, **values: object) -> Destination | NotMirrored:
@@ -32,10 +31,7 @@ RULES = """
     ("values", "where"),
     [
         ({}, HOME),
-        (
-            {"account": "aoai-eu", "model": "gpt-4.1-2025-04-14"},
-            Destination("acme-eu", "finetune", DatasetPolicy.SAMPLE),
-        ),
+        ({"account": "aoai-eu", "model": "gpt-4.1-2025"}, Destination("acme-eu", "finetune", DatasetPolicy.SAMPLE)),
         ({"account": "AOAI-EU", "model": "GPT-4.1"}, Destination("acme-eu", "finetune", DatasetPolicy.SAMPLE)),
         ({"account": "aoai-eu"}, Destination("acme-eu", "other things", DatasetPolicy.FULL)),
         ({"account": "aoai-eu-2"}, HOME),
@@ -44,9 +40,7 @@ RULES = """
         ({"metadata": {"team": "search"}, "suffix": "any"}, Destination("acme", "search", DatasetPolicy.OFF)),
     ],
 )
-def test_the_first_rule_that_fits_counts_and_everything_else_goes_to_the_default(
-    values: dict[str, object], where: Destination
-) -> None:
+def test_the_first_rule_that_fits_counts_and_then_the_default(values: dict[str, object], where: Destination) -> None:
     assert goes(RULES, **values) == where
 
 
@@ -84,10 +78,7 @@ def test_a_rule_matches_a_fine_tuned_model_by_its_base_model_and_by_its_name(mod
     ("text", "words"),
     [
         ("suffix=a* off", "rule 1 ('suffix=a* off'): there is no '->'"),
-        (
-            "account=a -> x; suffix scratch* -> off",
-            "rule 2 ('suffix scratch* -> off'): 'suffix scratch*' is not FIELD=",
-        ),
+        ("account=a -> x; suffix s* -> off", "rule 2 ('suffix s* -> off'): 'suffix s*' is not FIELD="),
         ("suffix= -> off", "'suffix=' is not FIELD=PATTERN"),
         ("account=a, -> off", "'' is not FIELD=PATTERN"),
         ("-> off", "no condition; 'account=*' matches every job"),

@@ -57,9 +57,7 @@ def test_rows_that_are_not_chosen_are_not_encoded(rows: int, most: int) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 40))), st.integers(0, 5), st.integers(1, 100))
-def test_a_sample_of_several_formats_has_rows_of_each_within_one_limit_of_bytes(
-    lines: list[tuple[str, int]], rows: int, size: int
-) -> None:
+def test_a_sample_has_rows_of_each_format_within_its_limit(lines: list[tuple[str, int]], rows: int, size: int) -> None:
     sample = Sample(rows, size, seed="file-a")
     for number, (form, length) in enumerate(lines, 1):
         sample.offer(number, (b"%3d" % number).ljust(length).__bytes__, form)
@@ -100,10 +98,8 @@ def test_a_file_has_the_format_of_most_of_its_examples_at_any_position_of_the_ot
         assert (tally.format, tally.examples, tally.malformed) == ("completion", first + 1, first + 1)
         others = [number for number, each in enumerate(examples, 1) if each == "words" or "messages" in each]
         assert [each.line for each in tally.shown] == others[:1000]
-        assert {each.message for each in tally.shown} <= {
-            "is JSON, but not an object",
-            "is a chat example in a completion file",
-        }
+        messages = {"is JSON, but not an object", "is a chat example in a completion file"}
+        assert {each.message for each in tally.shown} <= messages
         assert tally.metadata().get("messages") is None
 
 

@@ -23,10 +23,6 @@ def log(*messages: str) -> list[Event]:
     return [Event(str(n), 1_000 + n, message) for n, message in enumerate(messages)]
 
 
-def test_an_ended_job_with_a_settled_run_is_not_pending() -> None:
-    assert decide(a_job(), a_run()).action is Action.NOTHING
-
-
 @given(STATUSES)
 def test_a_job_without_a_run_is_pending_in_any_status(status: str) -> None:
     assert decide(a_job(status), None).action is Action.MIRROR
@@ -39,9 +35,16 @@ def test_only_an_ended_job_needs_no_action(status: str, state: str) -> None:
     assert (decision.action is Action.NOTHING) == (job.terminal and state in ("finished", "failed"))
 
 
-def test_a_run_with_no_mark_an_older_mark_or_another_final_status_is_pending_again() -> None:
-    for run in (a_run(rule=None), a_run(rule=RULE - 1), a_run(status="running"), a_run(state="crashed")):
-        assert decide(a_job(), run).action is Action.MIRROR
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"rule": None}, {"rule": RULE - 1}, {"status": "running"}, {"state": "crashed"}),
+        {"surplus": -1},  # it has other rows than were written
+        {"id": "ftjob-1-2", "number": 2, "unmarked": ("ftjob-1",)},  # the previous run has no mark
+    ],
+)
+def test_a_complete_run_with_other_marks_or_rows_is_pending_again(values: dict[str, object]) -> None:
+    assert decide(a_job(), a_run(**values)).action is Action.MIRROR
 
 
 @pytest.mark.parametrize("state", ["running", "pending"])
@@ -59,15 +62,14 @@ def test_each_decision_has_its_reason_as_a_sentence() -> None:
     assert decide(a_job(), None, deleted=True) == Decision(Action.SKIP, f"its run {deleted}")
     assert decide(a_job(), a_run(superseded_by="ftjob-1-2")) == Decision(Action.SKIP, f"its run ftjob-1-2 {deleted}")
     assert decide(by_itself, None) == Decision(Action.SKIP, "it logs to W&B by itself (the job's own integration)")
+    assert decide(by_itself, None, overwrite=True).action is Action.SKIP
     assert decide(by_itself, None, include_integrated=True).action is Action.MIRROR
     assert decide(a_job(), complete) == Decision(Action.NOTHING, "logged by WandbLogger")
     assert decide(a_job("failed"), complete) == mixed_up
 
 
 @pytest.mark.parametrize("values", [{"status": "running"}, {"state": "crashed"}, {"status": None, "state": "failed"}])
-def test_another_tools_run_is_replaced_if_it_has_rows_and_otherwise_brought_up_to_date(
-    values: dict[str, object],
-) -> None:
+def test_another_tools_run_is_replaced_if_it_has_rows_and_otherwise_updated(values: dict[str, object]) -> None:
     """Rows of another tool are not part of our sequence."""
     left = {"foreign": True, "rule": None} | values
     assert decide(a_job(), a_run(**left, lines=3)).replace
@@ -81,10 +83,6 @@ def test_a_complete_run_that_wandb_does_not_list_is_not_made_again() -> None:
     assert decide(a_job(), None, complete=True, overwrite=True).action is Action.MIRROR
 
 
-def test_a_complete_run_with_other_rows_than_were_written_is_pending() -> None:
-    assert decide(a_job(), a_run(surplus=-1)).action is Action.MIRROR
-
-
 def test_a_run_that_somebody_stopped_is_not_revived() -> None:
     assert decide(a_job("running"), a_run(state="killed", rule=None)).action is Action.SKIP
     assert decide(a_job(), a_run(state="killed")).action is Action.NOTHING
@@ -96,19 +94,8 @@ def test_overwrite_always_makes_a_new_run(status: str, deleted: bool, run: RunSt
     assert (decision.action, decision.replace) == (Action.MIRROR, True)
 
 
-def test_overwrite_skips_a_job_that_logs_by_itself() -> None:
-    job = a_job(integrations=({"type": "wandb", "wandb": {"project": "p"}},))
-    assert decide(job, None, overwrite=True).action is Action.SKIP
-
-
-def test_a_previous_run_without_its_mark_makes_the_job_pending() -> None:
-    assert decide(a_job(), a_run(id="ftjob-1-2", number=2, unmarked=("ftjob-1",))).action is Action.MIRROR
-
-
 @given(STATUSES, STATUSES | st.none(), st.sampled_from(["finished", "failed", "crashed", "running"]))
-def test_another_tools_run_is_only_current_if_it_is_complete_and_the_job_succeeded(
-    status: str, shown: str | None, state: str
-) -> None:
+def test_another_tools_run_is_only_current_for_a_job_that_succeeded(status: str, shown: str | None, state: str) -> None:
     job = a_job(status, fine_tuned_model="mine")
     run = a_run(foreign=True, rule=None, status=shown, state=state, model="mine")
     complete = (status, shown, state) == ("succeeded", "succeeded", "finished")
@@ -116,10 +103,9 @@ def test_another_tools_run_is_only_current_if_it_is_complete_and_the_job_succeed
 
 
 def test_another_tools_run_with_another_jobs_model_is_replaced() -> None:
-    run = a_run(foreign=True, rule=None, status="succeeded", model="another")
-    assert decide(a_job(fine_tuned_model="mine"), run).replace
-    assert decide(a_job("failed"), run).replace
-    assert not decide(a_job(fine_tuned_model="another"), run).replace
+    run = a_run(foreign=True, rule=None, model="another")
+    jobs = (a_job(fine_tuned_model="mine"), a_job("failed"), a_job(fine_tuned_model="another"))
+    assert [decide(job, run).replace for job in jobs] == [True, True, False]
 
 
 @given(st.sampled_from(["ftjob-1", "ftjob-12", "ftjob-1-2"]), st.integers(1, 10**6))

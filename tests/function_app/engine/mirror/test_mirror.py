@@ -13,6 +13,7 @@ from tests.function_app.conftest import (
     CLOSED_ENDPOINT,
     ENDPOINT,
     FILE,
+    IDLE,
     JOB,
     OTHER_JOB,
     SETTLED,
@@ -40,31 +41,26 @@ def test_a_training_jobs_run_grows_tick_by_tick_with_every_step_once(bench: Benc
 
 
 def test_a_run_is_final_only_when_the_late_events_are_in(bench: Bench) -> None:
-    bench.world(a_job(created="-10m", timeline={"steps": 10, "evaluation": 120, "postprocessing": 550}))
-    bench.tick()
+    bench.mirrored(a_job(created="-10m", timeline={"steps": 10, "evaluation": 120, "postprocessing": 550}))
     while bench.tick()[JOB].status != "succeeded":
         bench.cloud.clock.advance(20)
     assert bench.state() == "running"
     assert "rule" not in bench.marks()
-    bench.cloud.clock.advance(120)
-    outcome = bench.tick()[JOB]
+    outcome = bench.tick(after=120)[JOB]
     assert (outcome.final, bench.state(), bench.marks()["rule"]) == (True, "finished", 1)
     assert bench.tick()[JOB].result is Result.CURRENT
 
 
 def test_a_failure_without_late_events_is_final_after_the_grace_period(bench: Bench) -> None:
     failing = {"status": "failed", "during": "training", "at_step": 5, "error": {"code": "oom", "message": "too big"}}
-    bench.world(a_job(created="-5m", outcome=failing))
-    assert bench.tick()[JOB].status == "failed"
+    assert bench.mirrored(a_job(created="-5m", outcome=failing))[JOB].status == "failed"
     assert bench.state() == "running"
-    bench.cloud.clock.advance(601)
-    assert bench.tick()[JOB].final
+    assert bench.tick(after=601)[JOB].final
     assert bench.state() == "failed"
 
 
 def test_a_step_is_logged_at_the_time_it_happened(bench: Bench) -> None:
-    bench.world(a_job(timeline={"steps": 30, "seconds_per_step": 7}))
-    bench.tick()
+    bench.mirrored(a_job(timeline={"steps": 30, "seconds_per_step": 7}))
     times = [row["_timestamp"] for row in bench.run().history]
     gaps = [round(later - earlier) for earlier, later in pairwise(times)]
     assert set(gaps) == {7}
@@ -74,8 +70,7 @@ def test_a_step_is_logged_at_the_time_it_happened(bench: Bench) -> None:
 
 
 def test_a_cancelled_job_is_a_failed_run_with_the_steps_it_made(bench: Bench) -> None:
-    bench.world(a_job(timeline={"steps": 40}, outcome={"status": "cancelled", "at_step": 25}))
-    bench.tick()
+    bench.mirrored(a_job(timeline={"steps": 40}, outcome={"status": "cancelled", "at_step": 25}))
     assert bench.state() == "failed"
     assert bench.run().config["status"] == "cancelled"
     assert bench.steps() == list(range(1, 26))
@@ -83,10 +78,8 @@ def test_a_cancelled_job_is_a_failed_run_with_the_steps_it_made(bench: Bench) ->
 
 def test_a_state_that_is_not_terminal_is_shown_and_not_waited_for(bench: Bench) -> None:
     states = {f"ftjob-{state}": state for state in ("pending", "paused", "dreaming")}
-    bench.world(
-        *(a_job(id=job, outcome={"status": state, "during": "queue"}) for job, state in states.items()), a_job()
-    )
-    outcomes = bench.tick()
+    jobs = [a_job(id=job, outcome={"status": state, "during": "queue"}) for job, state in states.items()]
+    outcomes = bench.mirrored(*jobs, a_job())
     for job, state in states.items():
         assert outcomes[job].status == bench.run(job).config["status"] == state
         assert bench.state(job) == "running"
@@ -106,26 +99,19 @@ def test_a_tick_leaves_no_file_behind(bench: Bench, tmp_path: Path, monkeypatch:
 
 
 def test_a_second_sync_writes_nothing_and_makes_two_requests(bench: Bench) -> None:
-    bench.world(a_job(), a_job(id=OTHER_JOB, validation_file=FILE))
-    bench.tick()
+    bench.mirrored(a_job(), a_job(id=OTHER_JOB, validation_file=FILE))
     engine = bench.engine()
-    asked, writes = bench.counted(lambda: bench.tick(engine, after=SETTLED))
-    assert asked == {"FineTuning_List": 1, "Runs": 1}
-    assert writes == 0
+    assert bench.counted(lambda: bench.tick(engine, after=SETTLED)) == IDLE
 
 
 def test_one_job_stays_within_its_requests(bench: Bench) -> None:
     """A supervised job with a new training and a new validation file, both with tables, and one model."""
-    bench.world(
-        a_job(validation_file=VALIDATION_FILE),
-        files=[a_file(), a_file(id=VALIDATION_FILE, filename="valid.jsonl", count=3)],
-    )
+    files = [a_file(), a_file(id=VALIDATION_FILE, filename="valid.jsonl", count=3)]
+    bench.world(a_job(validation_file=VALIDATION_FILE), files=files)
     asked, _ = bench.counted(bench.tick)
     wandb_asked = {name: n for name, n in asked.items() if not name.startswith(("FineTuning_", "Files_", "Models_"))}
     assert wandb_asked.pop("UpsertBucket") <= 3  # two, and one more when it takes more than five seconds
-    assert (
-        wandb_asked.pop("UploadFile") <= 10
-    )  # nine if one dataset was there before the other: one of their files is the same
+    assert wandb_asked.pop("UploadFile") <= 10  # nine if one dataset was there first: they share a file
     assert sum(wandb_asked.values()) == 25, wandb_asked  # two of them listings, before and after
 
 
@@ -133,12 +119,11 @@ def test_a_run_deleted_in_wandb_is_reported_once_and_not_requested_again(bench: 
     bench.world(a_job())
     engine = bench.engine()
     bench.tick(engine)
-    bench.cloud.world.wandb.store.delete_run(bench.run())
+    bench.store.delete_run(bench.run())
     outcome = bench.tick(engine)[JOB]
     assert (outcome.result, outcome.final) == (Result.SKIPPED, True)
     assert "moved or deleted" in outcome.message
-    asked, writes = bench.counted(lambda: bench.tick(engine))
-    assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
+    assert bench.counted(lambda: bench.tick(engine)) == IDLE
 
 
 def test_a_looser_policy_uploads_what_a_stricter_one_held_back_and_a_stricter_one_uploads_nothing(bench: Bench) -> None:
@@ -161,11 +146,8 @@ def test_a_sample_without_examples_is_the_reference_and_not_read_again(bench: Be
 
 
 def test_a_failing_account_or_job_does_not_affect_others(bench: Bench) -> None:
-    bench.world(
-        a_job(),
-        a_job(id=OTHER_JOB),
-        faults=[{"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"status": 500}}],
-    )
+    failing = {"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"status": 500}}
+    bench.world(a_job(), a_job(id=OTHER_JOB), faults=[failing])
     outcomes = bench.tick(bench.engine(azure_openai_endpoints=(CLOSED_ENDPOINT, ENDPOINT)))
     assert outcomes[JOB].final
     assert outcomes[OTHER_JOB].result is Result.FAILED
@@ -179,8 +161,7 @@ def test_a_stale_queue_message_makes_one_read_and_no_write(bench: Bench) -> None
     engine = bench.engine()
     bench.tick(engine)
     bench.cloud.clock.advance(SETTLED)
-    asked, writes = bench.counted(lambda: engine.sync_job("aoai-ml", JOB))
-    assert (asked, writes) == ({"FineTuning_Get": 1, "Runs": 1}, 0)
+    assert bench.counted(lambda: engine.sync_job("aoai-ml", JOB)) == ({"FineTuning_Get": 1, "Runs": 1}, 0)
     assert engine.sync_job("aoai-ml", "ftjob-gone").result is Result.SKIPPED
     assert engine.sync_job("elsewhere", JOB).result is Result.FAILED
 
@@ -195,8 +176,7 @@ def test_a_job_with_its_own_integration_is_mirrored_when_the_operator_asks_for_i
 
 
 def test_rows_of_a_job_without_a_time_of_creation_are_not_dated_1970(bench: Bench) -> None:
-    bench.world(a_job(extra={"created_at": -1}, timeline={"steps": 5}))
-    bench.tick()
+    bench.mirrored(a_job(extra={"created_at": -1}, timeline={"steps": 5}))
     rows = bench.run().history
     assert len(rows) == 5
     assert all(row.get("_timestamp", 1e9) >= 1e9 and row.get("_runtime", 0) == 0 for row in rows)

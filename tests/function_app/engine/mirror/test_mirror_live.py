@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.function_app.conftest import ENTITY, JOB, LIVE, PROJECT, STARTED, Bench, a_job
-
-UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
+from tests.function_app.conftest import ENTITY, JOB, LIVE, NOT_FOUND, PROJECT, STARTED, Bench, a_job
+from tests.function_app.engine.mirror.test_recordings import metrics
 
 
 def results(bench: Bench) -> dict[int, dict[str, str]]:
@@ -23,10 +22,6 @@ def results(bench: Bench) -> dict[int, dict[str, str]]:
         return {}
     text = job.results(now).decode()
     return {int(row["step"]): row for row in csv.DictReader(io.StringIO(text[: text.rindex("\n") + 1]))}
-
-
-def metrics(row: dict[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in row.items() if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +57,7 @@ def test_every_tick_shows_every_step_and_every_value_of_the_file(bench: Bench, v
 def test_with_events_only_the_best_value_is_that_of_all_ticks(bench: Bench) -> None:
     """A later tick reads only the later events; what it does not see must not be forgotten."""
     losses = {"train_loss": {"points": {1: 3.0, 10: 0.125, 20: 2.0, 300: 1.0}}}
-    fault = {"op": "Files_GetContent", "when": {"path": "/files/file-"}, "do": UNREADABLE}
+    fault = {"op": "Files_GetContent", "when": {"path": "/files/file-"}, "do": NOT_FOUND}
     timeline = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 300, "seconds_per_step": 10}
     bench.world(a_job(created="-3m", timeline=timeline, metrics=losses, events={"every": 1}), faults=[fault])
     for _ in range(4):
@@ -74,19 +69,16 @@ def test_with_events_only_the_best_value_is_that_of_all_ticks(bench: Bench) -> N
 
 def test_a_file_that_becomes_readable_late_is_attached_to_the_sampled_curve(bench: Bench) -> None:
     """W&B takes no step below the last, so that the steps between the events cannot be made good in the curve."""
-    fault = {"op": "Files_GetContent", "when": {"times": 1}, "do": UNREADABLE}
-    bench.world(a_job(**LIVE), faults=[fault])
-    bench.tick()
+    bench.mirrored(a_job(**LIVE), faults=[{"op": "Files_GetContent", "when": {"times": 1}, "do": NOT_FOUND}])
     first = bench.steps()
     assert len(first) < first[-1]
-    store = bench.cloud.world.wandb.store
-    store.add_collection(store.add_project(ENTITY, PROJECT), f"results-{JOB}", "theirs")  # somebody uses the name
-    bench.cloud.clock.advance(3600)
-    outcome = bench.tick()[JOB]
+    project = bench.store.add_project(ENTITY, PROJECT)
+    bench.store.add_collection(project, f"results-{JOB}", "theirs")  # somebody uses the name
+    outcome = bench.tick(after=3600)[JOB]
     assert (outcome.final, f"instead of 'results-{JOB}'" in outcome.warnings[0]) == (True, True)
     assert bench.steps() == [*first, *range(first[-1] + 1, 61)]
     assert bench.run().config["curve"] == "sampled"
-    [kept] = [each for each in store.artifacts(ENTITY, PROJECT) if each.type == "results"]
+    [kept] = [each for each in bench.store.artifacts(ENTITY, PROJECT) if each.type == "results"]
     assert kept.sequence.name == f"results-{JOB}.2"
     table = json.loads(kept.read("steps.table.json"))
     assert [row[0] for row in table["data"]] == list(range(1, 61))

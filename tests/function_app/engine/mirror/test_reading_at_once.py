@@ -19,8 +19,7 @@ class Counting(Account):
 
     def __init__(self) -> None:
         self.name = "aoai-ml"
-        self.most = 0
-        self._open = 0
+        self.most = self._open = 0
         self._lock = threading.Lock()
         self._all_there = threading.Barrier(READ_AT_ONCE)
 

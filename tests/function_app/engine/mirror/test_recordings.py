@@ -44,10 +44,14 @@ def recorded(body: Mapping[str, Any], **answers: Any) -> dict[str, Any]:
 
 def events(messages: list[tuple[int, str]]) -> list[dict[str, Any]]:
     """A log as the service lists it, newest first."""
-    logged = [{"id": f"e{n}", "created_at": at, "message": text} for n, (at, text) in enumerate(messages)]
-    return [
-        {**each, "object": "fine_tuning.job.event", "level": "info", "type": "message"} for each in reversed(logged)
-    ]
+    common = {"object": "fine_tuning.job.event", "level": "info", "type": "message"}
+    logged = [common | {"id": f"e{n}", "created_at": at, "message": text} for n, (at, text) in enumerate(messages)]
+    return logged[::-1]
+
+
+def metrics(row: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a row, without W&B's own."""
+    return {name: value for name, value in row.items() if name[0] != "_"}
 
 
 def shown(run: Run) -> dict[str, Any]:
@@ -56,7 +60,6 @@ def shown(run: Run) -> dict[str, Any]:
 
 
 # --- short equivalents of what was recorded
-
 
 RFT_RESULTS = """\
 step,train_mean_reward,full_valid_mean_reward,train_tool_calls_to_do,scores/graders/python/grader 1/train_reward_mean,timestamp
@@ -82,12 +85,11 @@ RFT_EVENT = {
 def test_a_reinforcement_job_has_the_columns_of_its_file_and_the_figures_of_its_events(bench: Bench) -> None:
     body = {**BODY, "method": {"type": "reinforcement"}, "result_files": ["file-r"], "trained_tokens": 3267}
     log = [*events([*MESSAGES[:-1], (1_790_993_165, "Training hours billed: 1.5")]), RFT_EVENT]
-    bench.world(recorded(body, events=log, results=RFT_RESULTS))
-    outcome = bench.tick()[JOB]
+    outcome = bench.mirrored(recorded(body, events=log, results=RFT_RESULTS))[JOB]
     assert (outcome.result, outcome.final, outcome.warnings) == (Result.SYNCED, True, ())
     first, second = bench.run().history
     grader = "graders/python/grader 1"
-    assert {name: value for name, value in second.items() if name[0] != "_"} == {
+    assert metrics(second) == {
         "train_mean_reward": -0.0130208,
         "train_tool_calls_to_do": 22,
         f"scores/{grader}/train_reward_mean": 0.3247172701949861,
@@ -104,8 +106,7 @@ def test_a_job_without_a_method_with_a_text_as_error_and_a_negative_count_is_mir
     odd = {"hyperparameters": {"n_epochs": -1, "batch_size": -1}, "trained_tokens": -672}
     error = {"code": "400", "message": "File preprocessing failed.", "param": "training file"}
     failed = {**BODY, **odd, "id": OTHER_JOB, "status": "failed", "error": error, "result_files": ["file-gone"]}
-    bench.world(recorded({**BODY, **odd}), recorded(failed))
-    outcomes = bench.tick()
+    outcomes = bench.mirrored(recorded({**BODY, **odd}), recorded(failed))
     assert [outcomes[job].result for job in (JOB, OTHER_JOB)] == [Result.SYNCED, Result.SYNCED]
     assert bench.run().config["hyperparameters"] == {"n_epochs": "auto", "batch_size": "auto"}
     assert "trained_tokens" not in {**bench.run().config, **shown(bench.run())}
@@ -116,12 +117,11 @@ def test_a_job_without_a_method_with_a_text_as_error_and_a_negative_count_is_mir
 def test_finished_at_that_moves_by_weeks_changes_neither_duration_nor_settling_nor_alerts(bench: Bench) -> None:
     moved = {**BODY, "finished_at": 1_790_993_133 + 11 * 7 * 86_400}
     failed = {**moved, "id": OTHER_JOB, "status": "failed"}
-    bench.world(recorded(moved, events=events(MESSAGES)), recorded(failed, events=events(MESSAGES[:1])))
-    outcomes = bench.tick()
+    outcomes = bench.mirrored(recorded(moved, events=events(MESSAGES)), recorded(failed, events=events(MESSAGES[:1])))
     assert outcomes[JOB].final
     assert shown(bench.run())["duration_s"] == 4785
     assert shown(bench.run(OTHER_JOB))["duration_s"] == 1415
-    assert bench.cloud.world.wandb.store.alerts == []  # it failed eight weeks ago, although `finished_at` is later
+    assert bench.store.alerts == []  # it failed eight weeks ago, although `finished_at` is later
 
 
 def test_four_checkpoints_are_four_versions_and_without_validation_none_is_the_best(bench: Bench) -> None:
@@ -146,24 +146,15 @@ def test_four_checkpoints_are_four_versions_and_without_validation_none_is_the_b
 
 NEIGHBOURS = {
     "quoted": (
-        (
-            '\ufeffstep,train_mean_reward,"scores/graders/python/a, b/train_reward_mean"\r\n1,-0.5,"0.25"\r\n2,nan,"null"\r\n'
-            '3,,N/A\r\n\r\n6,1e-3,"1,5"\r\n'
-        ),
-        {
-            1: {"train_mean_reward": -0.5, "scores/graders/python/a, b/train_reward_mean": 0.25},
-            6: {"train_mean_reward": 0.001},
-        },
+        '\ufeffstep,train_mean_reward,"scores/a, b/mean"\r\n1,-0.5,"0.25"\r\n2,nan,"null"\r\n3,,N/A\r\n\r\n6,1e-3,"1,5"\r\n',
+        {1: {"train_mean_reward": -0.5, "scores/a, b/mean": 0.25}, 6: {"train_mean_reward": 0.001}},
     ),
     "tools": (
-        (
-            "step,scores/graders/score_model/a/b/train_reward_mean,train_tool_calls_to_get-order v2,timing/step/sampling\n"
-            "1,-1,-1,-1\n2,0.5,3,2\n"
-        ),
+        "step,scores/a/b/train_reward_mean,train_tool_calls_to_get-order v2,timing/step/sampling\n1,-1,-1,-1\n2,0.5,3,2\n",
         {
-            1: {"scores/graders/score_model/a/b/train_reward_mean": -1},
+            1: {"scores/a/b/train_reward_mean": -1},
             2: {
-                "scores/graders/score_model/a/b/train_reward_mean": 0.5,
+                "scores/a/b/train_reward_mean": 0.5,
                 "train_tool_calls_to_get-order v2": 3,
                 "timing/step/sampling": 2,
             },
@@ -188,11 +179,9 @@ NEIGHBOURS = {
 def test_results_files_near_the_recorded_ones_have_the_right_values(bench: Bench) -> None:
     bodies = {name: {**BODY, "id": f"ftjob-{name}", "result_files": [f"file-{name}"]} for name in NEIGHBOURS}
     jobs = [recorded(body, events=events(MESSAGES), results=NEIGHBOURS[name][0]) for name, body in bodies.items()]
-    bench.world(*jobs)
-    assert all(outcome.final for outcome in bench.tick().values())
+    assert all(outcome.final for outcome in bench.mirrored(*jobs).values())
     for name, (_, expected) in NEIGHBOURS.items():
-        history = bench.run(f"ftjob-{name}").history
-        found = {row["_step"]: {key: value for key, value in row.items() if key[0] != "_"} for row in history}
+        found = {row["_step"]: metrics(row) for row in bench.run(f"ftjob-{name}").history}
         assert found == expected, name
         assert "-0.0}" not in str(found)
 
@@ -209,12 +198,8 @@ def jobs_in(value: Any) -> Iterator[dict[str, Any]]:
         if value.get("object") == "fine_tuning.job" or ("status" in value and "training_file" in value):
             yield dict(value)
         elif "error" in value and "source" in value and "body" not in value:
-            yield {
-                **BODY,
-                "id": f"ftjob-error-{hash(json.dumps(value)) % 10**8}",
-                "status": "failed",
-                "error": value["error"],
-            }
+            job = f"ftjob-error-{hash(json.dumps(value)) % 10**8}"
+            yield BODY | {"id": job, "status": "failed", "error": value["error"]}
         else:
             for each in value.values():
                 yield from jobs_in(each)
@@ -238,29 +223,27 @@ def everything() -> dict[str, dict[str, Any]]:
     for path in sorted(PLACE.glob("*.csv")):
         body = {**BODY, "id": f"ftjob-{path.stem}", "result_files": [f"file-{path.stem}"]}
         jobs[body["id"]] = recorded(body, events=events(MESSAGES), results=path.read_text(encoding="utf-8"))
+    whole = [line.split(maxsplit=2) for line in of("azure_sft_event_messages_2026_10_oldest_first.json", "body")]
+    dpo = (RECORDINGS / "aoai_dpo_event_messages_newest_first.txt").read_text(encoding="utf-8").splitlines()
     logs = {
         "openai_rft": of("openai_rft_metrics_event_score_model.json", "items"),
-        "unsafe": [*reversed(of("openai_rft_events_unsafe_file.json", "body"))],
+        "unsafe": of("openai_rft_events_unsafe_file.json", "body")[::-1],
         "openai_sft": of("openai_sft_events_and_checkpoints.json", "body", "data"),
         "warning": of("azure_event_level_warning_and_file_delete_conflict_wire.json", "items")[0]["body"]["data"],
-        "whole": events(
-            [
-                (int(line.split()[0]), line.split(maxsplit=2)[2])
-                for line in of("azure_sft_event_messages_2026_10_oldest_first.json", "body")
-            ]
-        ),
+        "whole": events([(int(at), text) for at, _, text in whole]),
+        "dpo": events([(1_790_989_000 + number, text) for number, text in enumerate(reversed(dpo))]),
+        "2024": of("../aoai_events_real_newest_first.json", "body", "data"),
     }
-    messages = (RECORDINGS / "aoai_dpo_event_messages_newest_first.txt").read_text(encoding="utf-8").splitlines()
-    logs["dpo"] = events([(1_790_989_000 + number, text) for number, text in enumerate(reversed(messages))])
-    logs["2024"] = of("../aoai_events_real_newest_first.json", "body", "data")
     for name, log in logs.items():
         jobs[f"ftjob-{name}"] = recorded({**BODY, "id": f"ftjob-{name}"}, events=log)
-    kept = of("azure_checkpoints_four_with_pause_no_validation_wire.json", "body", "data")
-    body = {**BODY, "id": "ftjob-four", "fine_tuned_model": kept[0]["fine_tuned_model_checkpoint"]}
-    jobs["ftjob-four"] = recorded(body, events=events(MESSAGES), checkpoints=kept)
-    kept = of("../aoai_checkpoints_real_newest_first.json", "body", "data")
-    body = {**BODY, "id": "ftjob-three", "fine_tuned_model": kept[0]["fine_tuned_model_checkpoint"]}
-    jobs["ftjob-three"] = recorded(body, events=events(MESSAGES), checkpoints=kept)
+    checkpoints = {
+        "four": "azure_checkpoints_four_with_pause_no_validation_wire.json",
+        "three": "../aoai_checkpoints_real_newest_first.json",
+    }
+    for name, file in checkpoints.items():
+        kept = of(file, "body", "data")
+        body = {**BODY, "id": f"ftjob-{name}", "fine_tuned_model": kept[0]["fine_tuned_model_checkpoint"]}
+        jobs[f"ftjob-{name}"] = recorded(body, events=events(MESSAGES), checkpoints=kept)
     return jobs
 
 
@@ -271,9 +254,8 @@ def test_every_recording_goes_through_listing_mirror_and_sync(bench: Bench, run:
     done = run("function_app", "sync", "-o", "json", env=SETTINGS | {"AZURE_OPENAI_API_VERSION": "v1"})
     outcomes = {each["job"]: each for each in json.loads(done.stdout)["jobs"]}
     integrated = {name for name, job in jobs.items() if job["recorded"]["body"].get("integrations")}
-    assert {name: each["message"] for name, each in outcomes.items() if each["result"] != "synced"} == dict.fromkeys(
-        integrated, "it logs to W&B by itself (the job's own integration)"
-    )
+    others = {name: each["message"] for name, each in outcomes.items() if each["result"] != "synced"}
+    assert others == dict.fromkeys(integrated, "it logs to W&B by itself (the job's own integration)")
     assert outcomes.keys() == jobs.keys()
     assert {name: each["warnings"] for name, each in outcomes.items() if each["warnings"]} == {}
 
@@ -286,10 +268,8 @@ def test_every_recording_goes_through_listing_mirror_and_sync(bench: Bench, run:
     assert rft[1]["eval_duration"] == 9.131431579589844e-05
     assert "usage/samples/valid_reasoning_tokens_count" not in rft[30]
     graders = "scores/graders/python/grader-0123456789ab"
-    assert (rft[29][f"{graders}/train_reward_mean"], f"{graders}/valid_reward_mean" in rft[29]) == (
-        0.957245856353591,
-        False,
-    )
+    assert rft[29][f"{graders}/train_reward_mean"] == 0.957245856353591
+    assert f"{graders}/valid_reward_mean" not in rft[29]
     assert rows("azure_rft_results_qwen_fixture_after_real_run")[3]["full_valid_mean_reward"] == 0.2
     sft = rows("azure_sft_results_gpt35_2025")
     assert (sft[474]["full_valid_loss"], sft[474]["_timestamp"]) == (0.9973263216018676, 1761411971.901)
@@ -303,10 +283,8 @@ def test_every_recording_goes_through_listing_mirror_and_sync(bench: Bench, run:
     assert shown(bench.run("ftjob-openai_rft"))["total_steps"] == 20
     assert rows("openai_sft")[300]["full_valid_loss"] == 0.05314807081111815
     assert shown(bench.run("ftjob-whole"))["billed_tokens"] == 46000
-    assert (rows("dpo")[8250]["train_loss"], shown(bench.run("ftjob-dpo"))["billed_tokens"]) == (
-        3.814697265625e-06,
-        7223000,
-    )
+    assert rows("dpo")[8250]["train_loss"] == 3.814697265625e-06
+    assert shown(bench.run("ftjob-dpo"))["billed_tokens"] == 7223000
     assert rows("2024")[50]["full_valid_loss"] == 1.2814022257358213
     assert shown(bench.run("ftjob-2024"))["billed_hours"] == 0.5
     assert len(bench.run("ftjob-four").logged) == 4
@@ -315,9 +293,7 @@ def test_every_recording_goes_through_listing_mirror_and_sync(bench: Bench, run:
     negative = [job for job in jobs.values() if job["recorded"]["body"].get("trained_tokens") == -672]
     assert negative
     assert not any("trained_tokens" in shown(bench.run(job["id"])) for job in negative)
-    texts = [job["recorded"]["body"] for job in jobs.values() if job["recorded"]["body"].get("error", None)]
-    codes = {
-        body["id"]: body["error"]["code"] for body in texts if body["status"] == "failed" and body["error"].get("code")
-    }
+    failed = [job["recorded"]["body"] for job in jobs.values() if job["recorded"]["body"].get("status") == "failed"]
+    codes = {body["id"]: body["error"]["code"] for body in failed if (body.get("error") or {}).get("code")}
     assert {name: shown(bench.run(name))["error_code"] for name in codes} == codes
     assert run("function_app", "dashboard", env=SETTINGS).returncode == 0

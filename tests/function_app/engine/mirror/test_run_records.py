@@ -7,7 +7,7 @@ import pytest
 from function_app.engine.run_records import InMemory, name_of
 from function_app.errors import StorageError
 from function_app.models import Result
-from tests.function_app.conftest import JOB, Bench, a_job
+from tests.function_app.conftest import IDLE, JOB, Bench, a_job
 
 
 def test_the_name_of_a_record_contains_server_entity_project_and_job(bench: Bench) -> None:
@@ -17,10 +17,8 @@ def test_the_name_of_a_record_contains_server_entity_project_and_job(bench: Benc
     usual = named()
     assert usual == f"api.wandb.ai/acme/fine-tuning/{JOB}"
     assert named(wandb_base_url="https://api.wandb.ai") == usual
-    assert (
-        named(wandb_base_url="https://wandb.contoso.example:8443")
-        == f"wandb.contoso.example%3A8443/acme/fine-tuning/{JOB}"
-    )
+    own = named(wandb_base_url="https://wandb.contoso.example:8443")
+    assert own == f"wandb.contoso.example%3A8443/acme/fine-tuning/{JOB}"
     assert named(wandb_project="a b") == f"api.wandb.ai/acme/a%20b/{JOB}"
 
 
@@ -29,9 +27,8 @@ def test_a_complete_run_that_somebody_moved_is_not_mirrored_a_second_time(bench:
     one, other = bench.engine(), bench.engine()
     one.finished = other.finished = InMemory()
     assert bench.tick(one)[JOB].final
-    bench.cloud.world.wandb.store.move_run(bench.run(), "archive")
-    asked, writes = bench.counted(lambda: bench.tick(other))
-    assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
+    bench.store.move_run(bench.run(), "archive")
+    assert bench.counted(lambda: bench.tick(other)) == IDLE
     outcome = bench.tick(other)[JOB]
     assert (outcome.result, outcome.final) == (Result.SKIPPED, True)
     assert "moved or deleted" in outcome.message
@@ -44,12 +41,9 @@ class Unwritable(InMemory):
         raise StorageError(f"Storage refuses {name}")
 
 
-def test_if_a_deleted_run_cannot_be_recorded_the_job_is_skipped_and_the_next_tick_checks_again(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
-    bench.world(a_job())
-    bench.tick()
-    bench.cloud.world.wandb.store.delete_run(bench.run())
+def test_a_deleted_run_that_cannot_be_recorded_is_checked_again(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.mirrored(a_job())
+    bench.store.delete_run(bench.run())
     engine = bench.engine()
     engine.deleted = Unwritable()
     assert bench.tick(engine)[JOB].result is Result.SKIPPED

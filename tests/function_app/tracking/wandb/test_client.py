@@ -139,9 +139,8 @@ def test_an_attempt_to_send_rows_ends_before_another_worker_can_hold_the_lease()
 
     with pytest.raises(WandbBusyError, match="did not arrive"):
         client(answer, clock, Limits(give_up=0)).file_stream("k" * 40, "acme/p/r", b"{}", before=lambda: None)
-    assert clock.now + limits["pool"] + 2 * limits["connect"] + limits["write"] + 2 * limits["read"] <= (
-        ROWS_TIMEOUT + STOP_BEFORE
-    )
+    waits = limits["pool"] + 2 * limits["connect"] + limits["write"] + 2 * limits["read"]
+    assert clock.now + waits <= ROWS_TIMEOUT + STOP_BEFORE
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"null", b"[" * 100_000, b"\xff", b"{}", b'{"data": null}'])

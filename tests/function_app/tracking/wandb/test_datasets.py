@@ -47,10 +47,9 @@ def table(bench: Bench, name: str = "examples/1") -> list[dict[str, Any]]:
 def test_no_member_can_take_every_name_of_an_artifact(bench: Bench) -> None:
     """After the numbered substitutes come names that need the key. They stay the same, too."""
     bench.world(a_job())
-    store = bench.cloud.world.wandb.store
-    project = store.add_project(ENTITY, PROJECT)
+    project = bench.store.add_project(ENTITY, PROJECT)
     for name in (FILE, *(f"{FILE}.{number}" for number in range(2, 10))):
-        store.add_collection(project, name, "theirs")
+        bench.store.add_collection(project, name, "theirs")
     outcome = bench.tick()[JOB]
     assert (outcome.final, f"instead of {FILE!r}" in " ".join(outcome.warnings)) == (True, True)
     bench.mark(rule=None)
@@ -58,19 +57,17 @@ def test_no_member_can_take_every_name_of_an_artifact(bench: Bench) -> None:
     assert len([each for each in project.collections.values() if each.type == "dataset"]) == 1
 
 
-FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    "tools": ("chat", {"tool_calls": 1, "n_messages": 5}),
-    "dpo": ("preference", {"non_preferred": "Please read the manual."}),
-    "reinforcement": ("chat", {"completion": ""}),
-    "completion": ("completion", {}),
-}
-
-
-@pytest.mark.parametrize("written", FORMATS)
-def test_every_format_is_a_table_of_all_its_examples(bench: Bench, written: str) -> None:
-    kind, first = FORMATS[written]
-    bench.world(a_job(), files=[a_file(format=written, count=6)])
-    assert bench.tick()[JOB].final
+@pytest.mark.parametrize(
+    ("written", "kind", "first"),
+    [
+        ("tools", "chat", {"tool_calls": 1, "n_messages": 5}),
+        ("dpo", "preference", {"non_preferred": "Please read the manual."}),
+        ("reinforcement", "chat", {"completion": ""}),
+        ("completion", "completion", {}),
+    ],
+)
+def test_every_format_is_a_table_of_all_its_examples(bench: Bench, written: str, kind: str, first: Any) -> None:
+    assert bench.mirrored(a_job(), files=[a_file(format=written, count=6)])[JOB].final
     rows = table(bench)
     assert [row["line"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert list(rows[0]) == list(SPECS[Format(kind)].columns)
@@ -80,9 +77,7 @@ def test_every_format_is_a_table_of_all_its_examples(bench: Bench, written: str)
     assert held == wandb.Table(columns=held["columns"], data=held["data"]).to_json(wandb.Artifact("x", "dataset"))
 
 
-def test_the_run_shows_the_tables_of_its_files_without_a_copy_of_them(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_run_shows_the_tables_of_its_files(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The value is the one that wandb's PartitionedTable has in a run, and later ticks keep it."""
     for name in ("CACHE_DIR", "ARTIFACT_DIR", "DATA_DIR"):
         monkeypatch.setenv(f"WANDB_{name}", str(tmp_path))
@@ -98,16 +93,14 @@ def test_the_run_shows_the_tables_of_its_files_without_a_copy_of_them(
     assert bench.run().summary.items() >= shown.items()
     assert f"/{ENTITY}/{PROJECT}/artifacts/dataset/{VALIDATION_FILE})" in str(bench.run().notes)
     bench.run().summary.clear()  # as W&B may show the run's past
-    bench.cloud.clock.advance(3600)
-    assert bench.tick()[JOB].final
+    assert bench.tick(after=3600)[JOB].final
     assert bench.run().summary.items() >= shown.items()
 
 
 def test_broken_lines_are_counted_and_listed_with_number_and_reason_but_not_quoted(bench: Bench) -> None:
     good = json.dumps({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]})
     lines = [good, SECRET, good, json.dumps({SECRET: 1}), json.dumps({"messages": SECRET}), f"[{good}]"]
-    bench.world(a_job(), files=[a_file(lines=lines)])
-    assert bench.tick()[JOB].final
+    assert bench.mirrored(a_job(), files=[a_file(lines=lines)])[JOB].final
     assert [row["line"] for row in table(bench)] == [1, 3]
     malformed = table(bench, "malformed")
     assert [row["line"] for row in malformed] == [2, 4, 5, 6]
@@ -119,28 +112,20 @@ def test_broken_lines_are_counted_and_listed_with_number_and_reason_but_not_quot
 
 def test_a_table_with_fewer_examples_than_the_file_says_so(bench: Bench) -> None:
     count = TABLE_ROWS + 500
-    bench.world(a_job(), files=[a_file(format="chat", count=count)])
-    assert bench.tick()[JOB].final
+    assert bench.mirrored(a_job(), files=[a_file(format="chat", count=count)])[JOB].final
     lines = [row["line"] for row in table(bench)]
     assert len(lines) == TABLE_ROWS
     assert lines == sorted(set(lines))
     assert lines[-1] > TABLE_ROWS  # a sample of the whole file, not its first lines
     assert dataset(bench).read(f"{FILE}.jsonl").count(b"\n") == count
-    assert (
-        dataset(bench).description
-        == "10,500 examples of format chat; the table shows 10,000 of them, chosen at random."
-    )
+    assert "10,500 examples of format chat; the table shows 10,000 of them" in (dataset(bench).description or "")
     shown = bench.run().config["training_data"]
     assert (shown["examples"], shown["rows_in_table"]) == (count, TABLE_ROWS)
 
 
 def secret_file(**values: Any) -> dict[str, Any]:
     """120 examples, each of which says the word; one broken line says it, and one role is it."""
-    turns = [
-        {"role": "user", "content": SECRET},
-        {"role": SECRET, "content": "?"},
-        {"role": "assistant", "content": "."},
-    ]
+    turns = [{"role": role, "content": text} for role, text in (("user", SECRET), (SECRET, "?"), ("assistant", "."))]
     return a_file(lines=[*[json.dumps({"messages": turns})] * 120, f"{SECRET} is no JSON"], **values)
 
 
@@ -164,9 +149,7 @@ def test_sample_sends_a_hundred_examples_and_not_the_file(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("policy", ["full", "reference"])
-def test_a_dataset_can_be_downloaded_with_the_sdk_under_every_policy(
-    bench: Bench, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_datasets_can_be_downloaded(bench: Bench, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in ("CACHE_DIR", "ARTIFACT_DIR", "DATA_DIR"):
         monkeypatch.setenv(f"WANDB_{each}", str(tmp_path / "sdk"))
     bench.world(a_job())
@@ -193,11 +176,8 @@ def test_a_file_that_does_not_fit_on_the_disk_is_a_sample(tmp_path: Path) -> Non
     artifact = dataset_artifact(Huge(), FILE, DatasetPolicy.FULL, tmp_path, FILE)
     assert (artifact.metadata["policy"], artifact.metadata["rows_in_table"]) == ("sample", SAMPLE_ROWS)
     assert "did not fit on the disk" in (artifact.description or "")
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "examples",
-        "examples.partitioned-table.json",
-        "reference.json",
-    }
+    kept = ["examples", "examples.partitioned-table.json", "reference.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
 @pytest.mark.parametrize("maker", [{}, {"run": "ftjob-9", "user": "vera"}])

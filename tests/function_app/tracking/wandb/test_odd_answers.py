@@ -32,16 +32,11 @@ VERSION = {
     "aliases": [{"alias": "latest", "artifactCollection": PLACE}],
 }
 CONFIG = json.dumps({"_wandb": {"value": {}}, "model": {"value": "gpt-4o"}, "account": {"value": "aoai-ml"}})
-RUN: dict[str, Any] = {
-    "id": "UnVu",
-    "name": JOB,
-    "state": "running",
-    "tags": ["openai"],
-    "config": CONFIG,
-    "project": PLACE["project"],
-}
+RUN: dict[str, Any] = {"id": "UnVu", "name": JOB, "state": "running", "tags": ["openai"], "config": CONFIG}
 RUN |= {"summaryMetrics": "{}", "historyLineCount": 3, "historyTail": '["{}"]', "heartbeatAt": "2026-11-30T12:00:00"}
+RUN |= {"project": PLACE["project"]}
 PAGE = {"endCursor": "c", "hasNextPage": False}
+ORGANIZATION = {"orgEntity": {"name": "o"}}
 
 
 def listed(*nodes: Any) -> dict[str, Any]:
@@ -73,12 +68,9 @@ READS: dict[str, tuple[dict[str, Any], Callable[[WandbApi], object]]] = {
         in_project(runs=listed({"name": JOB, "outputArtifacts": listed(VERSION)})),
         lambda api: versions.made_by(api, [JOB], "gpt-4o"),
     ),
-    "organization": (
-        {"entity": {"organization": {"orgEntity": {"name": "o"}}, "user": None}},
-        versions.organization_of,
-    ),
+    "organization": ({"entity": {"organization": ORGANIZATION, "user": None}}, versions.organization_of),
     "organizations of a person": (
-        {"entity": {"organization": None, "user": {"organizations": [{"orgEntity": {"name": "o"}}]}}},
+        {"entity": {"organization": None, "user": {"organizations": [ORGANIZATION]}}},
         versions.organization_of,
     ),
     "links": (
@@ -97,15 +89,15 @@ ODD: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
+def api_that(replies: Callable[[httpx2.Request], httpx2.Response], entity: str | None = "acme") -> WandbApi:
+    client = WandbClient("https://wandb.contoso.example", transport=httpx2.MockTransport(replies))
+    return WandbApi("fine-tuning", FixedKey(SecretStr("k" * 40)), client, entity=entity)
+
+
 def api_with(answer: object | Iterator[object], entity: str | None = "acme") -> WandbApi:
     """W&B with this answer to every request, or with these answers."""
     answers = answer if isinstance(answer, Iterator) else repeat(answer)
-
-    def reply(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, content=json.dumps({"data": next(answers)}).encode())
-
-    client = WandbClient("https://wandb.contoso.example", transport=httpx2.MockTransport(reply))
-    return WandbApi("fine-tuning", FixedKey(SecretStr("k" * 40)), client, entity=entity)
+    return api_that(lambda _: httpx2.Response(200, content=json.dumps({"data": next(answers)}).encode()), entity)
 
 
 def places(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -118,12 +110,10 @@ def places(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 def replaced(answer: Any, where: tuple[Any, ...], value: object) -> Any:
     if not where:
         return value
-    whole = copy.deepcopy(answer)
-    inner = whole
-    for key in where[:-1]:
-        inner = inner[key]
-    inner[where[-1]] = value
-    return whole
+    first, *rest = where
+    changed = copy.copy(answer)
+    changed[first] = replaced(answer[first], (*rest,), value)
+    return changed
 
 
 @pytest.mark.parametrize("name", READS)
@@ -185,8 +175,7 @@ def test_a_version_that_is_committed_late_is_found_while_many_jobs_write_into_th
         newest = {"artifact": version(199)}
         return httpx2.Response(200, json={"data": in_project(l0=newest, l1=newest, artifactType=found)})
 
-    client = WandbClient("https://wandb.contoso.example", transport=httpx2.MockTransport(reply))
-    api = WandbApi("fine-tuning", FixedKey(SecretStr("k" * 40)), client, entity="acme")
+    api = api_that(reply)
     latest, *_others = [Latest(api, "model", "ft") for _ in range(32)]
     latest.look()
     assert latest.moves([]) == []

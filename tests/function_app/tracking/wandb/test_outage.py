@@ -20,14 +20,9 @@ ATTEMPTS = 6  # 24 s apart from first to last: by itself wandb-core makes ten th
         pytest.param("UploadFile", 503, 4 * ATTEMPTS, marks=pytest.mark.long),
     ],
 )
-def test_writes_that_wandb_keeps_refusing_are_given_up_soon_and_repeated_by_the_next_tick(
-    bench: Bench, operation: str, status: int, attempts: int
-) -> None:
-    """Rows are tried four times. Everything else of the run, and each file (the dataset's, two of its table, the
-    model's), is tried as often as the SDK does.
-    """
-    bench.world(a_job())
-    bench.tick()
+def test_refused_writes_end_soon_and_are_repeated(bench: Bench, operation: str, status: int, attempts: int) -> None:
+    """Rows are tried four times, all else as often as the SDK does: the run, and four files of dataset and model."""
+    bench.mirrored(a_job())
     expected = end(bench.cloud.world)
     bench.world(a_job(), faults=[{"op": operation, "do": {"status": status}}])
     engine = bench.engine(LIMITS)

@@ -7,16 +7,8 @@ import pytest
 from function_app.data.routes import Registry
 from function_app.engine.planner import RULE
 from function_app.models import Result
-from tests.function_app.conftest import JOB, KEY, OTHER_JOB, SETTLED, Bench, a_job
-from tests.function_app.tracking.wandb.test_models import FAMILY, FIRST, REGISTRY, collection, linked
-
-
-def test_the_final_model_is_in_the_registry_under_its_family(bench: Bench) -> None:
-    bench.world(a_job(**FIRST))
-    outcome = bench.engine(wandb_registry=REGISTRY).sync()[0]
-    assert "linked to registry model/" + FAMILY in outcome.actions
-    assert linked(bench).versions == [collection(bench).versions[-1]]
-    assert linked(bench).portfolio
+from tests.function_app.conftest import JOB, ONE_TEAM, OTHER_JOB, REFUSED, SETTLED, Bench, a_job
+from tests.function_app.tracking.wandb.test_models import FAMILY, FIRST, REGISTRY, collection, latest_of, linked
 
 
 def test_all_models_can_share_a_registry_collection_whose_latest_is_of_the_newest_job(bench: Bench) -> None:
@@ -26,10 +18,7 @@ def test_all_models_can_share_a_registry_collection_whose_latest_is_of_the_newes
     shelf = linked(bench, "support-bot")
     assert [each.metadata["job"]["job_id"] for each in shelf.versions] == [OTHER_JOB, JOB]
     assert shelf.latest is shelf.versions[0]
-    for family, job in ((FAMILY, JOB), ("gpt-4o-mini-2024-07-18", OTHER_JOB)):
-        latest = collection(bench, family).latest
-        assert latest is not None
-        assert latest.metadata["job"]["job_id"] == job
+    assert [latest_of(bench, family) for family in (FAMILY, "gpt-4o-mini-2024-07-18")] == [JOB, OTHER_JOB]
 
 
 def test_only_a_succeeded_job_links_a_model_to_the_registry(bench: Bench) -> None:
@@ -38,41 +27,27 @@ def test_only_a_succeeded_job_links_a_model_to_the_registry(bench: Bench) -> Non
     assert "LinkArtifact" not in asked
 
 
-def test_a_model_is_linked_once_even_if_the_mark_of_the_link_is_lost(bench: Bench) -> None:
+def test_the_final_model_is_linked_once_even_if_the_mark_of_the_link_is_lost(bench: Bench) -> None:
     bench.world(a_job(**FIRST))
-    bench.tick(bench.engine(wandb_registry=REGISTRY))
+    outcome = bench.tick(bench.engine(wandb_registry=REGISTRY))[JOB]
+    assert f"linked to registry model/{FAMILY}" in outcome.actions
     bench.mark(rule=None)  # a kill between the link and the mark leaves this state
     asked, _ = bench.counted(lambda: bench.tick(bench.engine(wandb_registry=REGISTRY)))
     assert bench.marks()["rule"] == RULE
     assert asked["FetchLinkedArtifacts"] == 1
     assert "LinkArtifact" not in asked
-    assert len(linked(bench).versions) == 1
+    assert (linked(bench).versions, linked(bench).portfolio) == (collection(bench).versions[-1:], True)
 
 
 @pytest.mark.parametrize(
     ("world", "registry", "why"),
     [
         ({}, "prod", "W&B has no registry 'prod'"),
-        (
-            {
-                "wandb": {
-                    "teams": [{"name": "acme", "members": {"sync-bot": "member"}}],
-                    "users": [{"username": "sync-bot", "default_entity": "acme", "keys": [KEY]}],
-                }
-            },
-            "model",
-            "acme belongs to no organization",
-        ),
-        (
-            {"faults": [{"op": "LinkArtifact", "do": {"status": 403, "body": {"errors": [{"message": "denied"}]}}}]},
-            "model",
-            "may not do this",
-        ),
+        ({"wandb": ONE_TEAM}, "model", "acme belongs to no organization"),
+        ({"faults": [{"op": "LinkArtifact", "do": REFUSED}]}, "model", "may not do this"),
     ],
 )
-def test_a_registry_that_refuses_is_a_warning_and_the_job_is_done(
-    bench: Bench, world: dict[str, Any], registry: str, why: str
-) -> None:
+def test_a_registry_that_refuses_is_a_warning(bench: Bench, world: dict[str, Any], registry: str, why: str) -> None:
     bench.world(a_job(**FIRST), **world)
     engine = bench.engine(wandb_registry=Registry(registry))
     outcome = bench.tick(engine)[JOB]

@@ -20,13 +20,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as started:
 
         def start() -> tuple["subprocess.Popen[str]", Path]:
-            process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                env={**os.environ, "TMPDIR": str(tmp_path)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+            command, env = [sys.executable, "-c", code], {**os.environ, "TMPDIR": str(tmp_path)}
+            process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             started.enter_context(process)
             started.callback(process.kill)
             assert process.stdout
@@ -55,11 +50,10 @@ def test_the_next_process_removes_directories_of_killed_processes_but_not_those_
 
 def test_nothing_else_is_removed(start: Start, tmp_path: Path) -> None:
     """No file, nothing behind a link, and nothing with another name."""
+    (tmp_path / "other").mkdir()
     kept = [tmp_path / "other" / "x", tmp_path / "finetune-sync-file"]
-    kept[0].parent.mkdir()
     for each in kept:
         each.touch()
-    link = tmp_path / "finetune-sync-link"
-    link.symlink_to(kept[0].parent)
+    (tmp_path / "finetune-sync-link").symlink_to(tmp_path / "other")
     start()
-    assert all(each.exists() for each in [*kept, link])
+    assert all(each.exists() for each in [*kept, tmp_path / "finetune-sync-link"])

@@ -15,24 +15,17 @@ from function_app.tracking.wandb.versioned.latest import age
 from function_app.tracking.wandb.versioned.versions import Version
 
 JOB = Job("ftjob-1", "a", "succeeded", "gpt-4o", 1, "file-1")
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([10**400, "1e400"])
 ODD = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(10**400) | st.just("1e400"),
+    LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )
 KEYS = st.sampled_from(["_step", "sync", "status", "fine_tuned_model", "superseded_by", "best"])
 OURS = st.sampled_from([*Marks.__dataclass_fields__, "account", "last_step"])
-MARKS = Marks(
-    status="succeeded",
-    rule=1,
-    source="file",
-    datasets=True,
-    alerted="paused",
-    ended=9,
-    best={"loss": {"value": 1.0, "step": 2}},
-    tables={"training": "QXJ0aWZhY3Q6MQ=="},
-    position=Position("file", 1),
-)
+BEST, TABLES = {"loss": {"value": 1.0, "step": 2}}, {"training": "QXJ0aWZhY3Q6MQ=="}
+PLAIN: dict[str, Any] = {"status": "succeeded", "rule": 1, "source": "file", "alerted": "paused", "ended": 9}
+MARKS = Marks(**PLAIN, datasets=True, best=BEST, tables=TABLES, position=Position("file", 1))
 
 
 def check(node: dict[str, Any]) -> RunState:
@@ -43,9 +36,7 @@ def check(node: dict[str, Any]) -> RunState:
 
 
 @given(st.dictionaries(KEYS, ODD), st.dictionaries(OURS, ODD), ODD)
-def test_unusable_edits_of_one_run_do_not_affect_others(
-    summary: dict[str, Any], ours: dict[str, Any], tags: Any
-) -> None:
+def test_unusable_edits_of_a_run_do_not_affect_others(summary: dict[str, Any], ours: dict[str, Any], tags: Any) -> None:
     check({"summaryMetrics": json.dumps({"sync": ours} | summary), "tags": tags, "state": "finished"})
     check({"config": json.dumps({KEY: {"value": json.dumps(ours)}}), "historyTail": json.dumps([json.dumps(summary)])})
     check({"config": json.dumps({KEY: {"value": ours}, "account": tags}), "heartbeatAt": tags, "project": summary})

@@ -42,7 +42,7 @@ def send(uploads: Uploads, name: str, *, used: bool = False) -> Path:
 
 def there(bench: Bench) -> list[str]:
     """The collections that have a version."""
-    return [each.name for each in bench.cloud.world.wandb.store.all_collections() if each.versions]
+    return [each.name for each in bench.store.all_collections() if each.versions]
 
 
 def test_files_are_kept_until_wandb_has_them_and_then_removed(bench: Bench, run: WandbSession) -> None:
@@ -79,9 +79,7 @@ def test_an_upload_that_met_a_conflict_with_another_process_is_sent_again(bench:
     assert len(there(bench)) == len(uploads.inputs) == 2
 
 
-def test_after_an_error_in_the_block_uploads_finish_and_their_errors_are_dropped(
-    bench: Bench, run: WandbSession
-) -> None:
+def test_after_an_error_in_the_block_uploads_end_and_their_errors_are_dropped(bench: Bench, run: WandbSession) -> None:
     """Whether the uploads succeed, or are refused as in the second round."""
     for name, refused in zip(NAMES, (False, True), strict=True):
         if refused:
