@@ -30,7 +30,7 @@ COLUMNS = Columns(lead=2, sign=9, about=20)
 
 
 def printed(row: Row, *, terminal: bool, width: int) -> list[str]:
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width, height=25)  # whatever TERM says
     return [line.plain for line in lines(row, COLUMNS, console)]
 
 
