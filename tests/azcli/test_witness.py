@@ -44,9 +44,7 @@ def test_az_sees_the_accounts_identity_and_the_vault_on_rbac_with_its_old_polici
     assert (vault["enableRbacAuthorization"], len(vault["accessPolicies"])) == (True, 3)
 
 
-def test_az_sees_the_operator_the_account_and_everybody_who_had_access_with_a_role(
-    done: Any, seen: dict[str, Any]
-) -> None:
+def test_az_sees_a_role_for_operator_account_and_everybody_who_had_access(done: Any, seen: dict[str, Any]) -> None:
     assert all(a["description"] for a in seen["assignments"]), "each says what it is for"
     had_access = {p["objectId"] for p in seen["vault"]["properties"]["accessPolicies"]}
     assert had_access <= {a["principalId"] for a in seen["assignments"]}

@@ -10,7 +10,12 @@ from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "service-behaviour.md").read_text(encoding="utf-8")
 LIMITS = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
-NUMBERED = {"azure-": 20, "signin-": 16, "wandb-F": 23, "pages-": 16, "sdk-": 18} | {
+NUMBERED = {
+    "azure-": 20,
+    "signin-": 16,
+    "wandb-F": 23,
+    "pages-": 16,
+    "sdk-": 18,
     "jobs-": 9,
     "check-": 20,
     "foundry-": 23,

@@ -77,9 +77,7 @@ def test_a_deployment_needs_nothing_beyond_the_output_of_setup(load: Load, run: 
     assert given == {name: value for name, value in values.items() if name != "AZURE_SUBSCRIPTION_ID"}
 
 
-def test_a_vault_that_stays_on_access_policies_is_deployable_from_setup_to_doctor_and_sync(
-    cloud: Cloud, run: Run
-) -> None:
+def test_a_vault_that_stays_on_access_policies_is_deployable_from_setup_to_sync(cloud: Cloud, run: Run) -> None:
     """The world is as the template leaves it for vaultAccess=policy: the app has its role on the account, none on the vault."""
     on_vault = tuple((who, role) for who, role, _ in chain.GRANTS if role.startswith("Key Vault"))
     chain.put(cloud, vault={"rbac": None}, secret=None, account={"jobs": [A_JOB]}, without=on_vault)

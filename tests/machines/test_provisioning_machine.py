@@ -22,7 +22,7 @@ from provisioning.planning.ownership import entries
 from provisioning.planning.steps import Plan, Step
 from sandbox.runtime.faults import Fault, Faults
 from sandbox.scenario.events import EventScript
-from sandbox.scenario.reader import Scenario
+from sandbox.scenario.reader import Scenario, read
 from tests.provisioning.bench import GOOD_KEY, Bench, Listener, VirtualClock
 
 from .access import SECRET, Access, Right, comparable, ours, repeated, wrote
@@ -88,19 +88,12 @@ class ProvisioningMachine(Portal):
     def a_new_world(
         self, rbac: bool | None, policies: list[tuple[str, dict[str, list[str]]]], propagation: int
     ) -> None:
-        people = [
-            {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
-            {"name": "dana", "kind": "user", "display_name": "dana@contoso.example"},
-            {"name": "billing-api", "kind": "managed identity"},
-            {"name": "reports-job", "kind": "managed identity"},
-            {"name": "function-app", "kind": "managed identity"},
-            {"name": "ml-team", "kind": "group", "members": ["dana", "reports-job"]},
-        ]
+        team = {"name": "ml-team", "kind": "group", "members": ["dana", "reports-job"]}
         stored = [{"principal": who, **given} for who, given in policies]
         vault = {"name": "kv-ml", "group": "rg-ml", "rbac": rbac, "policies": stored}
         world = {
             "extends": "contoso",
-            "principals": people,
+            "principals": [*read("contoso")["principals"], team],
             "vaults": [vault],
             "assignments": [{"principal": "operator", "role": "Owner"}],
             "transitions": {"rbac_propagation": propagation},

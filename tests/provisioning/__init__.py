@@ -1,1 +1,0 @@
-"""Tests of provisioning/: pure functions, the door to Azure, whole commands."""

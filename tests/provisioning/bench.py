@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 from pydantic import SecretStr
@@ -16,6 +17,7 @@ from provisioning.azure.identity.sign_in import cloud as azure_cloud
 from provisioning.cli import rotation, setup, teardown
 from provisioning.cli.output.console import Ui
 from provisioning.cli.session import Session
+from provisioning.errors import ProvisioningError
 from provisioning.models import Target
 from provisioning.planning.steps import Step
 from provisioning.wandb_key import Key, WandbAccount
@@ -25,6 +27,8 @@ from sandbox.cloud import Cloud
 from sandbox.runtime.faults import Fault
 from sandbox.runtime.http import Call
 from sandbox.scenario.events import EventScript
+
+_Error = TypeVar("_Error", bound=ProvisioningError)
 
 GOOD_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 VIEWERS_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"
@@ -141,6 +145,24 @@ class Bench:
         session = self.session(**more)
         setup.setup(session, yes=True, interactive=False)
         return session
+
+    def setup_fails(
+        self, error: type[_Error] | tuple[type[_Error], ...], words: str | None = None, hint: str = "", **more: Any
+    ) -> _Error:
+        """setup, which ends with this error: its message matches the words, and its hint has those of `hint`."""
+        with pytest.raises(error, match=words) as caught:
+            self.setup(**more)
+        assert hint in caught.value.hint
+        return caught.value
+
+    def setup_is_refused(
+        self, error: type[_Error] | tuple[type[_Error], ...], words: str | None = None, hint: str = "", **more: Any
+    ) -> _Error:
+        """setup, which ends with this error before anything is written."""
+        writes = self.cloud.writes
+        refused = self.setup_fails(error, words, hint, **more)
+        assert self.cloud.writes == writes
+        return refused
 
     @contextmanager
     def no_writes(self) -> Iterator[None]:

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
 
 import pytest
 
@@ -26,35 +26,35 @@ def bench(cloud: Cloud) -> Bench:
     return Bench(cloud, VirtualClock(cloud), target, Listener())
 
 
-class Call(Protocol):
+@dataclass
+class Call:
     """Runs `python -m provisioning ARGV` in this process, which a whole child process is three times as slow as."""
+
+    cloud: Cloud
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
 
     def __call__(
         self, *argv: str, principal: str | None = "operator", env: Mapping[str, str] | None = None, stdin: str = ""
-    ) -> subprocess.CompletedProcess[str]: ...
+    ) -> subprocess.CompletedProcess[str]:
+        whole = self.cloud.environment(principal) | dict(env or {})
+        # wandb keeps its own process's address in the environment: putting that back later would revive a dead one.
+        for name in set(os.environ) - set(whole) - {"PYTEST_CURRENT_TEST", "WANDB_SERVICE"}:
+            self.monkeypatch.delenv(name)
+        for name, value in whole.items():
+            self.monkeypatch.setenv(name, value)
+        self.monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(argv)
+        out, err = self.capsys.readouterr()
+        return subprocess.CompletedProcess(argv, int(ended.value.code or 0), out, err)
 
 
 @pytest.fixture
 def call(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """A command in this process: no terminal, and nothing on stdin unless given."""
-
-    def call(
-        *argv: str, principal: str | None = "operator", env: Mapping[str, str] | None = None, stdin: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        whole = cloud.environment(principal) | dict(env or {})
-        # wandb keeps its own process's address in the environment: putting that back later would revive a dead one.
-        for name in set(os.environ) - set(whole) - {"PYTEST_CURRENT_TEST", "WANDB_SERVICE"}:
-            monkeypatch.delenv(name)
-        for name, value in whole.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(argv)
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(argv, int(ended.value.code or 0), out, err)
-
-    return call
+    return Call(cloud, monkeypatch, capsys)
 
 
 @pytest.fixture

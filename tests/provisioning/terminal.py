@@ -22,11 +22,8 @@ class Terminal:
     def __init__(self, processes: Processes, env: Mapping[str, str], *argv: str, columns: int = 200) -> None:
         self._fd, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        env = {
-            "TERM": "xterm",
-            **env,
-            "COLUMNS": "",
-        }  # which pytest sets, and which takes precedence over the terminal's width
+        # pytest sets COLUMNS, which takes precedence over the terminal's width.
+        env = {"TERM": "xterm", **env, "COLUMNS": ""}
         command = ["tests.provisioning.terminal", os.ttyname(theirs), *argv]
         self._process = processes.start(command, env)
         self.seen = ""

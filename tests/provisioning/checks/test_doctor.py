@@ -20,6 +20,7 @@ from sandbox.cloud import Cloud
 from tests.functions import declared
 from tests.provisioning import chain
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
+from tests.provisioning.cli.outcomes import DEAD_KEY
 from tests.provisioning.conftest import Call
 
 from .broken_links import A_JOB, BROKEN, NO_APP_IDENTITY, READER, Report
@@ -102,9 +103,7 @@ def test_without_a_function_app_its_checks_do_not_run(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("world", "report"), BROKEN.values(), ids=list(BROKEN))
-def test_only_the_broken_link_is_reported_with_its_remedy(
-    bench: Bench, world: Mapping[str, Any], report: Report
-) -> None:
+def test_only_the_broken_link_is_reported_with_its_remedy(bench: Bench, world: Any, report: Report) -> None:
     chain.put(bench.cloud, **world)
     checks = examined(bench)
     assert not_ok(checks) == {report.link: report.state, **report.also}
@@ -133,11 +132,7 @@ def test_a_403_of_the_account_is_its_firewall_only_where_it_says_so(
 @pytest.mark.parametrize(
     ("key", "seen", "remedy"),
     [
-        (
-            "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c0dead",
-            "W&B does not accept the key in secret wandb-api-key",
-            "rotate-key",
-        ),
+        (DEAD_KEY, "W&B does not accept the key in secret wandb-api-key", "rotate-key"),
         (VIEWERS_KEY, "may only view acme", "member seat"),
         ("not-a-key", "does not contain a W&B key", "rotate-key"),
     ],

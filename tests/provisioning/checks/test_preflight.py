@@ -194,8 +194,6 @@ def test_problems_that_azure_would_refuse_are_found(
         ("", AT_EACH_RESOURCE),  # the right to assign roles at vault and account, and not in their groups
     ],
 )
-def test_parameters_for_a_landing_zone_satisfy_its_policies(
-    cloud: Cloud, call: Call, options: str, world: dict[str, Any]
-) -> None:
+def test_parameters_for_a_landing_zone_satisfy_its_policies(cloud: Cloud, call: Call, options: str, world: Any) -> None:
     found = checked(cloud, call, options, **world)
     assert not [each for each in found.values() if each["state"] == "failed"]

@@ -1,1 +1,0 @@
-"""Tests of whole executions against the sandbox, in this process."""

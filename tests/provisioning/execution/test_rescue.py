@@ -27,8 +27,7 @@ def killed(load: Load, bench: Bench) -> None:
     """A vault that setup has switched and could neither probe nor switch back."""
     load(world() | SLOW)
     bench.fault("Vaults_Update", {"status": 403}, nth=[2])
-    with pytest.raises(errors.AccessNotEffectiveError, match="still on Azure RBAC"):
-        bench.setup()
+    bench.setup_fails(errors.AccessNotEffectiveError, "still on Azure RBAC")
     assert bench.vault.rbac
 
 

@@ -69,9 +69,7 @@ def test_a_lifetime_on_the_command_line_changes_the_expiry_of_the_existing_key(
 
 
 @pytest.mark.parametrize("lifetime", [timedelta(days=7), None])
-def test_the_expiry_of_a_key_that_setup_cannot_see_at_first_is_changed(
-    load: Load, bench: Bench, lifetime: timedelta | None
-) -> None:
+def test_the_expiry_of_an_unseen_key_is_changed(load: Load, bench: Bench, lifetime: timedelta | None) -> None:
     load(world(value=GOOD_KEY, expires_in_days=90, tags=OURS) | {"assignments": [OWNER]})
     bench.setup(secret_lifetime=lifetime, renew_expiry=True)
     current = bench.vault.secrets["wandb-api-key"].versions[-1]
@@ -132,9 +130,7 @@ def test_every_state_of_the_secret_is_reported_and_handled(
 
 
 @pytest.mark.parametrize("late", [1, 2])
-def test_a_deleted_secret_that_the_plan_could_not_see_is_recovered_and_gets_the_key(
-    load: Load, bench: Bench, late: int
-) -> None:
+def test_a_deleted_secret_unseen_by_the_plan_is_recovered_and_gets_the_key(load: Load, bench: Bench, late: int) -> None:
     """Without the right to read deleted secrets it seems missing, when the plan is made or also before the write."""
     fault = {"op": "GetDeletedSecret", "when": {"times": late}, "do": {"status": 403}}
     roles = [OWNER, OWNER | {"role": USER}]

@@ -60,9 +60,7 @@ def test_a_vault_name_that_is_taken_stops_setup_before_anything_is_written(
     load: Load, bench: Bench, *, seen: bool
 ) -> None:
     load(world(seen=seen, vaults=[{"name": "kv-ml", "group": "rg-ml", "elsewhere": True}]))
-    with pytest.raises(errors.VaultNameTakenError, match="already in use") as caught:
-        bench.setup(create_vault=True)
-    assert "--key-vault" in caught.value.hint
+    bench.setup_fails(errors.VaultNameTakenError, "already in use", hint="--key-vault", create_vault=True)
     assert not any(a.system_identity for a in bench.tenant.accounts.values())
     assert ("Vaults_CreateOrUpdate" in bench.cloud.counts) is not seen
 
@@ -94,8 +92,7 @@ def test_setup_waits_for_a_vault_whose_name_is_being_registered(load: Load, benc
 def test_a_name_that_is_never_registered_ends_with_a_clear_error(load: Load, bench: Bench) -> None:
     load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True}]))
     bench.vault.registering = 1000
-    with pytest.raises(errors.BusyError, match="host name"):
-        bench.setup()
+    bench.setup_fails(errors.BusyError, "host name")
 
 
 @dataclass
@@ -135,20 +132,14 @@ def test_an_unresolved_host_name_is_retried_for_a_new_vault_but_not_for_an_old_o
 
 def test_a_deleted_vault_is_an_error_with_the_dates_of_deletion_and_purge(load: Load, bench: Bench) -> None:
     load(world(vaults=deleted(), clock={"start": "2026-03-02T08:00:00Z"}))
-    with pytest.raises(errors.VaultDeletedError, match=r"on 2026-03-02 .* until 2026-05-31") as caught:
-        bench.setup()
-    assert "--recover-key-vault" in caught.value.hint
-    assert bench.cloud.writes == 0
+    bench.setup_is_refused(errors.VaultDeletedError, r"on 2026-03-02 .* until 2026-05-31", hint="--recover-key-vault")
 
 
 def test_an_invisible_deleted_vault_is_reported_when_its_name_is_refused(load: Load, bench: Bench) -> None:
     load(world(seen=False, vaults=deleted()))
-    with pytest.raises(errors.NotFoundError) as missing:
-        bench.setup()
-    with pytest.raises(errors.VaultDeletedError) as caught:
-        bench.setup(create_vault=True)
-    assert "--recover-key-vault" in missing.value.hint
-    assert "--recover-key-vault" in caught.value.hint
+    missing = bench.setup_fails(errors.NotFoundError)
+    bench.setup_fails(errors.VaultDeletedError, hint="--recover-key-vault", create_vault=True)
+    assert "--recover-key-vault" in missing.hint
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
@@ -198,17 +189,13 @@ def test_each_of_the_two_plans_is_shown_and_needs_consent(load: Load, bench: Ben
 
 def test_a_vault_deleted_in_another_group_is_not_recovered(load: Load, bench: Bench) -> None:
     load(world(vaults=deleted(group="rg-old"), groups=["rg-ml", "rg-old"]))
-    with pytest.raises(errors.NotFoundError, match="rg-old") as caught:
-        bench.setup(recover_vault=True)
-    assert "-g" in caught.value.hint
+    bench.setup_fails(errors.NotFoundError, "rg-old", hint="-g", recover_vault=True)
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
 def test_a_missing_deleted_vault_is_reported(load: Load, bench: Bench, *, seen: bool) -> None:
     load(world(seen=seen))
-    with pytest.raises(errors.NotFoundError, match="deleted") as caught:
-        bench.setup(recover_vault=True)
-    assert "--create-key-vault" in caught.value.hint
+    bench.setup_fails(errors.NotFoundError, "deleted", hint="--create-key-vault", recover_vault=True)
 
 
 @pytest.mark.parametrize("name", ["kv", "-kv-ml", "kv-ml-", "kv--ml", "1kv-ml", "k" * 25, "kv_ml"])
@@ -221,9 +208,7 @@ def test_an_invalid_vault_name_is_refused_at_once(call: Call, name: str) -> None
 # --- network rules ---------------------------------------------------------------------------------------------------
 
 
-def test_an_operator_in_the_allowed_network_continues_and_is_warned_about_other_clients(
-    load: Load, bench: Bench
-) -> None:
+def test_an_operator_in_the_allowed_network_continues_and_is_warned_of_other_clients(load: Load, bench: Bench) -> None:
     load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "firewall": True, "ip_rules": [CLIENT_ADDRESS]}]))
     session = bench.session()
     setup.setup(session, yes=True, interactive=False)

@@ -1,1 +1,0 @@
-"""Tests of provisioning.planning, without any service."""

@@ -34,9 +34,7 @@ def test_a_role_records_its_purpose_and_its_owner(purpose: Purpose, account: str
         ("azure-openai-wandb: account identity of aoai-ml", RoleRecord(Purpose.IDENTITY, "aoai-ml")),
     ],
 )
-def test_descriptions_of_others_are_not_records_and_those_of_0_1_name_no_secret(
-    text: str, expected: RoleRecord
-) -> None:
+def test_descriptions_of_others_are_no_records_and_those_of_0_1_name_no_secret(text: str, expected: RoleRecord) -> None:
     assert ownership.role_record(text) == expected
 
 

@@ -94,9 +94,7 @@ def test_unknown_permissions_are_reported_and_not_guessed() -> None:
         ({}, set()),
     ],
 )  # fmt: skip
-def test_the_least_powerful_roles_are_chosen_as_microsofts_templates_do(
-    permissions: dict[str, str], expected: set[str]
-) -> None:
+def test_the_least_powerful_roles_are_chosen(permissions: dict[str, str], expected: set[str]) -> None:
     assert names(needs(**permissions)) == expected
 
 
@@ -184,7 +182,5 @@ def test_a_role_that_shows_more_is_preferred_to_one_that_may_do_more(shows: str)
         ([], False),
     ],
 )
-def test_one_permission_set_is_enough_and_exceptions_count_only_within_their_set(
-    sets: list[Permissions], *, allowed: bool
-) -> None:
+def test_one_permission_set_is_enough_and_exceptions_count_only_in_it(sets: list[Permissions], allowed: bool) -> None:
     assert permits(sets, "Microsoft.Authorization/roleAssignments/write") is allowed

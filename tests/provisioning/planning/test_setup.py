@@ -277,9 +277,7 @@ def test_no_wait_is_planned_if_none_is_wanted() -> None:
     ],
     ids=["conditional", "letter case", "a stronger role", "on one secret"],
 )
-def test_a_held_role_counts_if_it_gives_the_same_access(
-    entry: AccessPolicy, held: Assignment, *, covered: bool
-) -> None:
+def test_a_held_role_counts_if_it_gives_the_same_access(entry: AccessPolicy, held: Assignment, covered: bool) -> None:
     plan = planned(found(entry, assignments=(held,)))
     assert (BILLING not in {who.lower() for who, _ in granted(plan)}) is covered
 

@@ -130,9 +130,7 @@ def test_a_role_with_a_condition_of_somebody_else_stays_and_is_named() -> None:
     [({"wandb-api-key": ""}, True), ({}, True), ({"wandb-api-key": "", "wandb-prod": ""}, False), (None, False)],
     ids=["the only secret", "deleted already", "one of two", "not visible"],
 )
-def test_a_record_of_0_1_counts_only_where_the_vault_holds_one_secret_of_setup(
-    secrets: dict[str, str] | None, *, goes: bool
-) -> None:
+def test_a_record_of_0_1_counts_only_in_a_vault_with_one_secret(secrets: dict[str, str] | None, goes: bool) -> None:
     old = replace(YOURS, description="azure-openai-wandb: operator")
     observed = replace(on_rbac(old), own_secrets=secrets)
     assert (RemoveRole(observed.vault, old) in actions(observed)) is goes

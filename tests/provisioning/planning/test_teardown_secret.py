@@ -52,9 +52,7 @@ from .states import BILLING, DANA, NOW, OPERATOR, TARGET, found, policy
     ],
     ids=["all by setup", "not visible", "none by setup", "ours disabled already", "some of each"],
 )
-def test_a_secret_is_deleted_if_all_of_its_versions_are_ours(
-    versions: tuple[SecretVersion, ...], expected: Step
-) -> None:
+def test_a_secret_is_deleted_if_all_its_versions_are_ours(versions: tuple[SecretVersion, ...], expected: Step) -> None:
     assert plan(on_rbac(YOURS), *versions).steps[0] == expected
 
 
@@ -105,9 +103,7 @@ def readers_entry_is_left() -> Observed:
         (replace(found(), vault=replace(found().vault, tags=switched({}, NOW))), True),
     ],
 )
-def test_a_secret_may_be_hidden_if_records_remain_and_none_gives_the_operator_access(
-    observed: Observed, *, expected: bool
-) -> None:
+def test_a_secret_may_be_hidden_if_records_remain_and_none_gives_access(observed: Observed, expected: bool) -> None:
     assert hidden(TARGET, observed) is expected
 
 

@@ -1,1 +1,0 @@
-"""Others, policies and interruptions come between."""

@@ -55,9 +55,8 @@ def test_an_access_policy_that_is_added_meanwhile_keeps_its_access(
     load: Load, bench: Bench, moment: str, operation: str, nth: int
 ) -> None:
     load(world(event(moment, operation, LATE, nth=nth)))
-    with pytest.raises(errors.ConflictError) as caught:
-        bench.setup()
-    assert "run" in caught.value.hint.lower()
+    caught = bench.setup_fails(errors.ConflictError)
+    assert "run" in caught.hint.lower()
     assert not bench.vault.rbac
     assert may_read(bench, "function-app")
     assert may_read(bench, "billing-api")
@@ -93,8 +92,7 @@ def test_a_late_read_after_the_last_step_is_no_failure(load: Load, bench: Bench)
 def test_a_vault_that_changes_with_every_read_is_not_switched(load: Load, bench: Bench) -> None:
     flapping = [event("before", "Vaults_Get", (GONE, BACK)[n % 2], nth=3 + n) for n in range(7)]
     load(world(*flapping))
-    with pytest.raises(errors.ConflictError, match="Every read of kv-ml shows different"):
-        bench.setup()
+    bench.setup_fails(errors.ConflictError, "Every read of kv-ml shows different")
     assert not bench.vault.rbac
 
 
@@ -107,8 +105,7 @@ def test_a_removed_access_policy_makes_the_plan_smaller_and_setup_continues(load
 
 def test_a_role_that_is_removed_meanwhile_stops_the_switch(load: Load, bench: Bench) -> None:
     load(world(event("after", "RoleAssignments_Create", NO_ROLE, nth=3)))
-    with pytest.raises(errors.ConflictError, match="not switched"):
-        bench.setup()
+    bench.setup_fails(errors.ConflictError, "not switched")
     assert may_read(bench, "billing-api")
 
 
@@ -147,8 +144,7 @@ def test_a_key_that_another_operator_stores_meanwhile_is_not_replaced(load: Load
 def test_a_deny_assignment_that_is_added_meanwhile_stops_the_switch(load: Load, bench: Bench) -> None:
     deny = {"deny": {"name": "stack", "scope": "rg-ml", "principals": ["billing-api"], "data_actions": ["*"]}}
     load(world(event("after", "RoleAssignments_Create", deny)))
-    with pytest.raises(errors.ConflictError, match="deny assignment stack forbids"):
-        bench.setup()
+    bench.setup_fails(errors.ConflictError, "deny assignment stack forbids")
     assert not bench.vault.rbac
 
 
@@ -179,14 +175,11 @@ def test_a_role_that_does_not_count_for_the_switch_does_not_count_for_the_accoun
     assert ("aoai-ml", USER) in held(bench)
 
 
-def test_an_activation_that_ends_within_the_run_does_not_replace_the_operators_access_policy(
-    load: Load, bench: Bench
-) -> None:
+def test_an_activation_ending_within_the_run_does_not_replace_the_operators_policy(load: Load, bench: Bench) -> None:
     vault = {"name": "kv-ml", "group": "rg-ml", "policies": [{"principal": "operator", "secrets": ["get", "set"]}]}
     ends = {"principal": "operator", "role": OFFICER, "scope": SCOPE, "expires_in": "20m"}
     load(world(vaults=[vault], assignments=[OWNER, ends]))
-    with pytest.raises(errors.AccessWouldBeLostError, match="Key Vault Secrets Officer ends on"):
-        bench.setup()
+    bench.setup_fails(errors.AccessWouldBeLostError, "Key Vault Secrets Officer ends on")
 
 
 @pytest.mark.parametrize("yes", [True, False])
@@ -230,8 +223,7 @@ def failing(operation: str, *nth: int, **do: Any) -> dict[str, Any]:
 )
 def test_anything_that_fails_after_the_switch_switches_back(load: Load, bench: Bench, do: dict[str, Any]) -> None:
     load(world(faults=[{"op": "GetSecret", "when": {"nth": list(range(3, 30))}, "do": do}]))
-    with pytest.raises(errors.ProvisioningError, match="switched back to access policies"):
-        bench.setup()
+    bench.setup_fails(errors.ProvisioningError, "switched back to access policies")
     assert not bench.vault.rbac
     assert bench.vault.tags == {"cost-center": "ml"}
     assert may_read(bench, "billing-api")
@@ -253,8 +245,7 @@ def test_a_refusal_of_a_repeated_switch_is_settled_by_reading_too(load: Load, be
     again = failing("Vaults_Update", 2, status=status, headers={"Retry-After": "3600"})
     faults = [failing("Vaults_Update", 1, status=500), again]
     load(world(event("before", "Vaults_Update", done), faults=faults, transitions=NEVER))
-    with pytest.raises(errors.ProvisioningError, match="switched back to access policies"):
-        bench.setup()
+    bench.setup_fails(errors.ProvisioningError, "switched back to access policies")
     assert not bench.vault.rbac
     assert may_read(bench, "billing-api")
 
@@ -262,8 +253,7 @@ def test_a_refusal_of_a_repeated_switch_is_settled_by_reading_too(load: Load, be
 @pytest.mark.parametrize("do", [{"status": 409}, {"reset": True}], ids=["busy", "no network"])
 def test_a_way_back_that_fails_for_a_moment_is_tried_again(load: Load, bench: Bench, do: dict[str, Any]) -> None:
     load(world(faults=[failing("Vaults_Update", *range(2, 7), **do)], transitions=NEVER))
-    with pytest.raises(errors.AccessNotEffectiveError, match="switched back to access policies"):
-        bench.setup()
+    bench.setup_fails(errors.AccessNotEffectiveError, "switched back to access policies")
     assert not bench.vault.rbac
 
 
@@ -276,26 +266,21 @@ def test_a_way_back_that_can_never_succeed_is_not_tried_again(load: Load, bench:
         switched.extend([bench.clock.slept] if bench.vault.rbac and not switched else [])
 
     bench.clock.before = look
-    with pytest.raises(errors.AccessNotEffectiveError, match="Switching back failed") as caught:
-        bench.setup()
+    bench.setup_fails(errors.AccessNotEffectiveError, "Switching back failed", hint="rescue --key-vault /subscr")
     assert bench.clock.slept - switched[0] < 620, "ten minutes for the access of the operator, and reads"
-    assert "provisioning rescue --key-vault /subscriptions/" in caught.value.hint
 
 
 def test_a_policy_that_keeps_rbac_is_not_reported_as_switched_back(load: Load, bench: Bench) -> None:
     """An Azure Policy with the effect Modify answers 200 and leaves the vault on Azure RBAC."""
     enforced = event("after", "Vaults_Update", {"change_vault": {"vault": "kv-ml", "rbac": True}}, nth=2)
     load(world(enforced, transitions=NEVER))
-    with pytest.raises(errors.AccessNotEffectiveError, match="still on Azure RBAC") as caught:
-        bench.setup()
-    assert "switched back to access policies" not in caught.value.message
-    assert "its owner can grant an exemption first" in caught.value.hint, "the policy would undo rescue, too"
-    assert "provisioning rescue --key-vault /subscriptions/" in caught.value.hint
+    caught = bench.setup_fails(errors.AccessNotEffectiveError, "still on Azure RBAC", hint="rescue --key-vault /subscr")
+    assert "switched back to access policies" not in caught.message
+    assert "its owner can grant an exemption first" in caught.hint, "the policy would undo rescue, too"
 
 
 def test_a_switch_that_a_policy_undoes_is_not_claimed(load: Load, bench: Bench) -> None:
     undone = event("after", "Vaults_Update", {"change_vault": {"vault": "kv-ml", "rbac": False}})
     load(world(undone))
-    with pytest.raises(errors.ConflictError):
-        bench.setup()
+    bench.setup_fails(errors.ConflictError)
     assert not bench.vault.rbac

@@ -23,7 +23,7 @@ def end(bench: Bench) -> tuple[object, ...]:
 
 
 @pytest.fixture
-def whole(load: Load, bench: Bench) -> tuple[object, ...]:
+def whole(load: Load, bench: Bench) -> object:
     """The end of a run that nothing stopped."""
     load(SMALL)
     bench.setup()
@@ -32,21 +32,18 @@ def whole(load: Load, bench: Bench) -> tuple[object, ...]:
     return reached
 
 
-def finish(bench: Bench, whole: tuple[object, ...]) -> None:
+def finish(bench: Bench, whole: object) -> None:
     bench.setup()
     assert end(bench) == whole
     assert bench.idle()
 
 
-def test_after_ctrl_c_in_the_wait_the_next_run_only_waits_the_rest(
-    load: Load, bench: Bench, whole: tuple[object, ...]
-) -> None:
+def test_after_ctrl_c_in_the_wait_the_next_run_only_waits_the_rest(load: Load, bench: Bench, whole: object) -> None:
     load(SMALL)
     bench.clock.slept = 0
 
     bench.clock.stop_when(lambda: bench.clock.slept >= 400)
-    with pytest.raises(errors.InterruptedByUserError, match="while waiting for: roles take effect"):
-        bench.setup()
+    bench.setup_fails(errors.InterruptedByUserError, "while waiting for: roles take effect")
     assert not bench.vault.rbac
     finish(bench, whole)
     assert 598 <= bench.clock.slept <= 615, "ten minutes, and the reads that have to agree"
@@ -61,12 +58,7 @@ def test_after_ctrl_c_in_the_wait_the_next_run_only_waits_the_rest(
     ids=["Ctrl-C", "a closed terminal"],
 )
 def test_a_stop_while_the_vault_does_not_answer_switches_back_and_the_next_run_completes(
-    load: Load,
-    bench: Bench,
-    whole: tuple[object, ...],
-    stop: type[BaseException],
-    ends: type[BaseException],
-    words: str | None,
+    load: Load, bench: Bench, whole: object, stop: type[BaseException], ends: type[BaseException], words: str | None
 ) -> None:
     load(SMALL | {"transitions": {"rbac_propagation": 700}})
     bench.clock.stop_when(lambda: bench.vault.rbac, stop)
@@ -77,9 +69,7 @@ def test_a_stop_while_the_vault_does_not_answer_switches_back_and_the_next_run_c
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_sigterm_and_a_closed_terminal_are_treated_like_ctrl_c(
-    load: Load, processes: Processes, number: signal.Signals
-) -> None:
+def test_sigterm_and_sighup_are_treated_like_ctrl_c(load: Load, processes: Processes, number: signal.Signals) -> None:
     """The process is ended while the vault, which is switched, does not accept it yet."""
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip("under nohup the command ignores it, as it should")
@@ -117,18 +107,18 @@ def test_an_assignment_that_somebody_made_in_the_meantime_is_adopted(load: Load,
 STORED = [{"name": "wandb-api-key", "value": GOOD_KEY}]
 DELETED = {"name": "kv-ml", "group": "rg-ml", "deleted": True, "rbac": True, "secrets": STORED}
 FROM_NOTHING = pytest.mark.parametrize(
-    ("option", "vaults"), [("create_vault", []), ("recover_vault", [DELETED])], ids=["create", "recover"]
+    ("way", "vaults"), [({"create_vault": True}, []), ({"recover_vault": True}, [DELETED])], ids=["create", "recover"]
 )
 
 
 @FROM_NOTHING
 def test_creating_and_recovering_a_vault_survive_a_lost_answer_in_the_same_run(
-    load: Load, bench: Bench, option: str, vaults: list[dict[str, Any]]
+    load: Load, bench: Bench, way: dict[str, Any], vaults: list[dict[str, Any]]
 ) -> None:
     """The SDK asks again, and there is nothing left to create or to recover."""
     lost = {"op": "Vaults_CreateOrUpdate", "when": {"nth": [1]}, "do": {"lost_response": True}}
     load(SMALL | {"vaults": vaults, "faults": [lost]})
-    bench.setup(**{option: True})
+    bench.setup(**way)
     assert end(bench)[2:] == (True, [GOOD_KEY])
     assert bench.idle()
 
@@ -136,15 +126,14 @@ def test_creating_and_recovering_a_vault_survive_a_lost_answer_in_the_same_run(
 @pytest.mark.parametrize("lost", [3, 4], ids=["one poll", "two polls"])
 @FROM_NOTHING
 def test_after_a_kill_while_the_vault_is_created_the_next_run_waits_for_it(
-    load: Load, bench: Bench, option: str, vaults: list[dict[str, Any]], lost: int
+    load: Load, bench: Bench, way: dict[str, Any], vaults: list[dict[str, Any]], lost: int
 ) -> None:
     """A refused poll stands for a machine that is switched off: Azure continues without it."""
     fault = {"op": "Vaults_Get", "when": {"nth": [lost]}, "do": {"status": 400}}  # the polls are reads of the vault
     load(SMALL | {"vaults": vaults, "transitions": {"vault_polls": 4}, "faults": [fault]})
-    with pytest.raises(errors.ProvisioningError):
-        bench.setup(**{option: True})
+    bench.setup_fails(errors.ProvisioningError, **way)
     assert bench.vault.registering
     bench.ui.steps.clear()
-    bench.setup(**{option: True})
+    bench.setup(**way)
     assert bench.ui.steps[0].detail == "the host name of kv-ml is being registered"
     assert end(bench)[2:] == (True, [GOOD_KEY])

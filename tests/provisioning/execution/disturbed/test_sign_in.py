@@ -37,10 +37,8 @@ def test_tokens_of_a_pipeline_last_for_the_whole_command(load: Load, bench: Benc
 @pytest.mark.parametrize("life", ["13m", "15m59s"])
 def test_a_sign_in_that_ends_during_the_wait_stops_setup_before_the_switch(load: Load, bench: Bench, life: str) -> None:
     load(world(life, "5m"))
-    with pytest.raises(errors.NotSignedInError, match="The vault was not switched") as caught:
-        bench.setup()
-    assert "AADSTS700024" in caught.value.message
-    assert "azure/login" in caught.value.hint
+    caught = bench.setup_fails(errors.NotSignedInError, "The vault was not switched", hint="azure/login")
+    assert "AADSTS700024" in caught.message
     assert "Vaults_Update" not in bench.cloud.counts
     load(world(life))
     bench.setup()
@@ -49,25 +47,20 @@ def test_a_sign_in_that_ends_during_the_wait_stops_setup_before_the_switch(load:
 @pytest.mark.parametrize("life", ["17m", "24m"])
 def test_a_sign_in_that_ends_during_the_probe_leaves_time_for_the_way_back(load: Load, bench: Bench, life: str) -> None:
     load(world(life, "5m", transitions={"rbac_propagation": 100000}))
-    with pytest.raises(errors.AccessNotEffectiveError, match=r"your sign-in ends soon.* switched back"):
-        bench.setup()
+    bench.setup_fails(errors.AccessNotEffectiveError, r"your sign-in ends soon.* switched back")
     assert not bench.vault.rbac
 
 
 def test_a_sign_in_that_cannot_be_renewed_stops_setup_before_anything_is_written(load: Load, bench: Bench) -> None:
     later = {"after": "GetSecret", "do": [{"advance": {"seconds": 300}}]}
     load(world("9m", "1m", events=[later]))
-    with pytest.raises(errors.NotSignedInError, match=r"AADSTS700024.* Nothing was written"):
-        bench.setup()
-    assert bench.cloud.writes == 0
+    bench.setup_is_refused(errors.NotSignedInError, r"AADSTS700024.* Nothing was written")
 
 
 def test_the_token_for_a_new_vault_is_requested_before_the_vault_is_created(load: Load, bench: Bench) -> None:
     later = {"before": "Vaults_CheckNameAvailability", "do": [{"advance": {"seconds": 300}}]}
     load(world("60m", "1m", vaults=[], events=[later]))
-    with pytest.raises(errors.NotSignedInError, match=r"AADSTS700024.* Nothing was written"):
-        bench.setup(create_vault=True)
-    assert bench.cloud.writes == 0
+    bench.setup_is_refused(errors.NotSignedInError, r"AADSTS700024.* Nothing was written", create_vault=True)
 
 
 # --- what the token says ----------------------------------------------------------------------------------------------
