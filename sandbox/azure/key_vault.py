@@ -59,7 +59,7 @@ class KeyVault(Service):
     def authenticate(self, call: Call) -> Caller | None:
         """Require a token for Key Vault. Otherwise answer with the challenge that tells the client where to get one."""
         try:
-            caller = self._tokens.verify(call, (self._tenant.names.vault_audience,))
+            caller = self._tokens.verify(call, (f"https://{self._tenant.names.vault_suffix}",))
             if caller.tenant_id != self._home(call):
                 raise ServiceError(401, {"error": f"the issuer is tenant {caller.tenant_id}"})
             return caller
@@ -68,7 +68,7 @@ class KeyVault(Service):
             if "authorization" in call.headers:
                 message = f"AKV10022: Invalid audience or token: {refused}"
             authority = f"https://{self._tenant.names.login}/{self._home(call)}"
-            challenge = f'Bearer authorization="{authority}", resource="{self._tenant.names.vault_audience}"'
+            challenge = f'Bearer authorization="{authority}", resource="https://{self._tenant.names.vault_suffix}"'
             raise errors.error(401, "Unauthorized", message, headers={"www-authenticate": challenge}) from None
 
     # --- access ---------------------------------------------------------------------------------------------------

@@ -19,12 +19,12 @@ class CloudNames:
 
     login: str
     arm: str
-    arm_audiences: tuple[str, ...]
+    arm_core: str  # the older audience
     graph: str
     vault_suffix: str
-    vault_audience: str
     openai_suffix: str
-    openai_audiences: tuple[str, ...]
+    models: str
+    foundry: str
     web_suffix: str
     logs: str
 
@@ -34,46 +34,32 @@ class CloudNames:
         models = [self.openai_suffix.replace("openai", each) for each in ("openai", "cognitiveservices", "services.ai")]
         return [self.login, self.arm, self.graph, self.logs, *(f"*.{each}" for each in (self.vault_suffix, *models))]
 
+    @property
+    def arm_audiences(self) -> list[str]:
+        """The audiences of tokens for Resource Manager."""
+        return [f"https://{self.arm}", f"https://{self.arm_core}"]
 
-PUBLIC = CloudNames(
-    login="login.microsoftonline.com",
-    arm="management.azure.com",
-    arm_audiences=("https://management.azure.com", "https://management.core.windows.net"),
-    graph="graph.microsoft.com",
-    vault_suffix="vault.azure.net",
-    vault_audience="https://vault.azure.net",
-    openai_suffix="openai.azure.com",
-    openai_audiences=("https://cognitiveservices.azure.com", "https://ai.azure.com"),
-    web_suffix="azurewebsites.net",
-    logs="api.loganalytics.io",
-)
-US_GOVERNMENT = CloudNames(
-    login="login.microsoftonline.us",
-    arm="management.usgovcloudapi.net",
-    arm_audiences=("https://management.core.usgovcloudapi.net", "https://management.usgovcloudapi.net"),
-    graph="graph.microsoft.us",
-    vault_suffix="vault.usgovcloudapi.net",
-    vault_audience="https://vault.usgovcloudapi.net",
-    openai_suffix="openai.azure.us",
-    openai_audiences=("https://cognitiveservices.azure.us",),
-    web_suffix="azurewebsites.us",
-    logs="api.loganalytics.us",
-)
+    @property
+    def openai_audiences(self) -> list[str]:
+        """The audiences of tokens for Azure OpenAI."""
+        return [f"https://{each}" for each in (self.models, self.foundry) if each != "-"]
 
 
-CHINA = CloudNames(
-    login="login.chinacloudapi.cn",
-    arm="management.chinacloudapi.cn",
-    arm_audiences=("https://management.chinacloudapi.cn", "https://management.core.chinacloudapi.cn"),
-    graph="microsoftgraph.chinacloudapi.cn",
-    vault_suffix="vault.azure.cn",
-    vault_audience="https://vault.azure.cn",
-    # Azure OpenAI in Azure China: UNVERIFIED, formed after the other services' names there.
-    openai_suffix="openai.azure.cn",
-    openai_audiences=("https://cognitiveservices.azure.cn",),
-    web_suffix="chinacloudsites.cn",
-    logs="api.loganalytics.azure.cn",
-)
+# Azure OpenAI in Azure China is UNVERIFIED: its names are formed after those of other services there.
+_NAMES = """
+login         login.microsoftonline.com    login.microsoftonline.us          login.chinacloudapi.cn
+arm           management.azure.com         management.usgovcloudapi.net      management.chinacloudapi.cn
+arm_core      management.core.windows.net  management.core.usgovcloudapi.net management.core.chinacloudapi.cn
+graph         graph.microsoft.com          graph.microsoft.us                microsoftgraph.chinacloudapi.cn
+vault_suffix  vault.azure.net              vault.usgovcloudapi.net           vault.azure.cn
+openai_suffix openai.azure.com             openai.azure.us                   openai.azure.cn
+models        cognitiveservices.azure.com  cognitiveservices.azure.us        cognitiveservices.azure.cn
+foundry       ai.azure.com                 -                                 -
+web_suffix    azurewebsites.net            azurewebsites.us                  chinacloudsites.cn
+logs          api.loganalytics.io          api.loganalytics.us               api.loganalytics.azure.cn
+"""
+_FIELDS, *_COLUMNS = zip(*(line.split() for line in _NAMES.strip().splitlines()), strict=True)
+PUBLIC, US_GOVERNMENT, CHINA = (CloudNames(**dict(zip(_FIELDS, names, strict=True))) for names in _COLUMNS)
 CLOUDS = {"public": PUBLIC, "us government": US_GOVERNMENT, "china": CHINA}
 """The clouds by the name that a scenario gives them."""
 

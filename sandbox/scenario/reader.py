@@ -1,6 +1,6 @@
 """A scenario: what the tenant looks like at the start, how its services behave, which faults happen. YAML or a dict."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -131,39 +131,28 @@ class Scenario(scripts.Script):
         tenant = Tenant(self.tenant_id, self.subscription.id.lower(), clock, self._names(), has_pim=self.pim)
         tenant.transitions, tenant.sign_in = self.transitions.model_copy(), self.sign_in
         builder = Builder(tenant)
-        self._build_above(builder)
-        for principal in self.principals:
-            builder.add_principal(principal)
-        for account in self.accounts:
-            builder.add_account(account)
-        for app in self.function_apps:
-            builder.add_function_app(app)
-        for principal in self.principals:  # after accounts and apps, whose identities may be members
-            builder.set_members(principal.name, principal.members)
-        for vault in self.vaults:
-            builder.add_vault(vault)
-        for role in self.roles:
-            builder.add_role(role)
-        for entry in self.assignments:
-            tenant.rbac.add(builder.assignment(entry))
-        for denial in self.deny_assignments:
-            builder.add_deny_assignment(denial)
+        steps: list[tuple[Callable[[Any], object], Iterable[Any]]] = [
+            (builder.add_management_group, self.management_groups),
+            (builder.add_subscription, [self.subscription, *self.subscriptions]),
+            (builder.add_group, self.groups),
+            (builder.add_lock, self.locks),
+            (builder.assign_policy, self.policies),
+            (builder.add_principal, self.principals),
+            (builder.add_account, self.accounts),
+            (builder.add_function_app, self.function_apps),
+            # After accounts and apps, whose identities may be members.
+            (lambda group: builder.set_members(group.name, group.members), self.principals),
+            (builder.add_vault, self.vaults),
+            (builder.add_role, self.roles),
+            (lambda entry: tenant.rbac.add(builder.assignment(entry)), self.assignments),
+            (builder.add_deny_assignment, self.deny_assignments),
+        ]
+        for add, parts in steps:
+            for part in parts:
+                add(part)
         for gone in [v for v in tenant.vaults.values() if v.deleted is not None]:
             tenant.rbac.forget(gone.id)
         return builder
-
-    def _build_above(self, builder: Builder) -> None:
-        """Build the governance above resources."""
-        for management_group in self.management_groups:
-            builder.add_management_group(management_group)
-        for subscription in (self.subscription, *self.subscriptions):
-            builder.add_subscription(subscription)
-        for group in self.groups:
-            builder.add_group(group)
-        for lock in self.locks:
-            builder.add_lock(lock)
-        for policy in self.policies:
-            builder.assign_policy(policy)
 
 
 def read(name: str) -> dict[str, Any]:
