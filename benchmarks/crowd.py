@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from benchmarks.checks import ENTITY, PROJECT
+from benchmarks.rows import KEY
 from sandbox.azure.storage import SETTINGS
 from sandbox.cloud import Cloud
 from sandbox.runtime.faults import Fault
 from sandbox.scenario.reader import Scenario
 from sandbox.wandb.runs import Run
 
-ENTITY, PROJECT = "acme", "fine-tuning"
-KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # of sync-bot, in the contoso scenario
 _STEPS = 20
 _ROLES = ("Cognitive Services OpenAI User", "Key Vault Secrets User")
 

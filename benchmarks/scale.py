@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 from benchmarks import crowd
+from benchmarks.checks import ENTITY, PROJECT
 from benchmarks.instance import Answer, begin, invoke
 from function_app.engine.backlog import BOUND
 from function_app.functions import QUEUE
@@ -220,7 +221,7 @@ def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str], faili
         host.until_served(_TICK_AFTER)
         cloud.clock.advance(TICK_EVERY)
     host.until_served(sys.maxsize)
-    runs = cloud.world.wandb.store.project(crowd.ENTITY, crowd.PROJECT)
+    runs = cloud.world.wandb.store.project(ENTITY, PROJECT)
     assert runs is not None
     arrived = {run.id for run in runs.runs.values() if '"rule":' in run.config.get(MARKS, "") or run.id in going}
     return BackfillResult(

@@ -14,10 +14,12 @@ from sandbox.scenario.reader import Scenario
 from sandbox.wandb.runs import RunState
 
 ENTITY, PROJECT = "acme", "fine-tuning"
-_TARGET = [
-    *("--subscription", "5b1f6d1c-0000-4000-8000-0000000000aa", "--resource-group", "rg-ml"),
-    *("--openai-account", "aoai-ml", "--key-vault", "kv-ml"),
-]
+TARGET = {
+    "AZURE_SUBSCRIPTION_ID": "5b1f6d1c-0000-4000-8000-0000000000aa",
+    "AZURE_RESOURCE_GROUP": "rg-ml",
+    "AZURE_OPENAI_ACCOUNT": "aoai-ml",
+    "AZURE_KEY_VAULT": "kv-ml",
+}
 SETTINGS = {
     "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
     "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/",
@@ -50,9 +52,9 @@ class Demo:
             "A tenant as people have it", "aoai-ml has no identity; kv-ml is on access policies that others use"
         )
         self._title("Provision", "python -m provisioning setup … --propagation-wait 3s --yes")
-        key = self._cloud.world.scenario.wandb.users[0].keys[0]
-        setup = ["provisioning", "setup", *_TARGET, "--yes", "--propagation-wait", "3s"]
-        self._run("operator", setup, {"WANDB_API_KEY": key})
+        env = TARGET | {"WANDB_API_KEY": self._cloud.world.scenario.wandb.users[0].keys[0]}
+        setup = ["provisioning", "setup", "--yes", "--propagation-wait", "3s"]
+        self._run("operator", setup, env)
         self._title("Another user of the vault", "billing-api, which had its access by access policy, reads its secret")
         self._run(
             "billing-api",
@@ -60,7 +62,7 @@ class Demo:
             {},
         )
         self._sync_until_settled()
-        self._nothing_more_to_do(setup, key)
+        self._nothing_more_to_do(setup, env)
 
     def _sync_until_settled(self) -> None:
         for tick in range(1, _MOST_TICKS + 1):
@@ -84,10 +86,10 @@ class Demo:
         jobs = self._cloud.world.scenario.accounts[0].jobs
         return len(runs) == len(jobs) and all(r.state(now) in (RunState.FINISHED, RunState.FAILED) for r in runs)
 
-    def _nothing_more_to_do(self, setup: list[str], key: str) -> None:
+    def _nothing_more_to_do(self, setup: list[str], target: Mapping[str, str]) -> None:
         self._title("Run both again", "there is nothing left to do; the services count what they are asked to write")
         for name, principal, argv, env in (
-            ("setup", "operator", setup, {"WANDB_API_KEY": key}),
+            ("setup", "operator", setup, target),
             ("sync", "function-app", ["function_app", "sync"], SETTINGS),
         ):
             requests, writes = self._cloud.world.trace.requests, self._cloud.writes

@@ -5,15 +5,8 @@ import shutil
 from collections.abc import Mapping
 
 from sandbox.cloud import Cloud
-from sandbox.demo import SETTINGS
+from sandbox.demo import SETTINGS, TARGET
 
-_TARGET = {
-    "AZURE_SUBSCRIPTION_ID": "5b1f6d1c-0000-4000-8000-0000000000aa",
-    "AZURE_RESOURCE_GROUP": "rg-ml",
-    "AZURE_OPENAI_ACCOUNT": "aoai-ml",
-    "AZURE_KEY_VAULT": "kv-ml",
-    "AZURE_FUNCTION_APP": "func-ml",
-}
 _WITH_NEW_KEY = "set WANDB_API_KEY=%NEW_WANDB_API_KEY%&& " if os.name == "nt" else "WANDB_API_KEY=$NEW_WANDB_API_KEY "
 _TRY = (
     (
@@ -34,7 +27,8 @@ def settings(cloud: Cloud) -> dict[str, str]:
     """
     users = cloud.world.scenario.wandb.users
     first, *others = [key for user in users[:1] for key in user.keys] or [""]
-    return {**SETTINGS, **_TARGET, "WANDB_API_KEY": first, "NEW_WANDB_API_KEY": next(iter(others), "")}
+    keys = {"WANDB_API_KEY": first, "NEW_WANDB_API_KEY": next(iter(others), "")}
+    return {**SETTINGS, **TARGET, "AZURE_FUNCTION_APP": "func-ml", **keys}
 
 
 def command(environment: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,18 +30,11 @@ class Tokens:
         `tenant_id`: another tenant, where the principal is a guest. A guest keeps its object id here, for short.
         """
         home = tenant_id or self._tenant.tenant_id
-        now = int(time.time())
         claims: dict[str, Any] = {
-            "aud": audience,
-            "iss": f"https://sts.windows.net/{home}/",
             "tid": home,
-            "oid": principal.object_id,
-            "sub": principal.object_id,
             "appid": principal.app_id or AZURE_CLI,
             "idtyp": "user" if principal.kind == "User" else "app",
-            "iat": now,
-            "nbf": now,
-            "exp": now + TOKEN_SECONDS,
+            "nbf": int(time.time()),
             "ver": "1.0",
         }
         if principal.kind == "User":
@@ -52,23 +45,20 @@ class Tokens:
                 claims |= {"upn": guest, "unique_name": f"live.com#{principal.name}", "idp": "live.com"}
         if principal.managed_identity:
             claims |= {"xms_mirid": self._identity_resource(principal)}
-        return jwt.encode(claims, self._key, algorithm="HS256")
+        return self._signed(principal, audience, f"https://sts.windows.net/{home}/", claims)
 
     def identify(self, principal: Principal, client_id: str) -> str:
         """An ID token: who signed in, for the program that asked (OpenID Connect Core, "ID Token")."""
+        claims = {"tid": self._tenant.tenant_id, "preferred_username": principal.name}
+        claims |= {"name": principal.name.split("@")[0]}
+        issuer = f"https://{self._tenant.names.login}/{self._tenant.tenant_id}/v2.0"
+        return self._signed(principal, client_id, issuer, claims)
+
+    def _signed(self, principal: Principal, audience: str, issuer: str, claims: Mapping[str, Any]) -> str:
+        who = {"oid": principal.object_id, "sub": principal.object_id}
         now = int(time.time())
-        claims = {
-            "aud": client_id,
-            "iss": f"https://{self._tenant.names.login}/{self._tenant.tenant_id}/v2.0",
-            "tid": self._tenant.tenant_id,
-            "oid": principal.object_id,
-            "sub": principal.object_id,
-            "preferred_username": principal.name,
-            "name": principal.name.split("@")[0],
-            "iat": now,
-            "exp": now + TOKEN_SECONDS,
-        }
-        return jwt.encode(claims, self._key, algorithm="HS256")
+        whole = {"aud": audience, "iss": issuer, **who, "iat": now, "exp": now + TOKEN_SECONDS, **claims}
+        return jwt.encode(whole, self._key, algorithm="HS256")
 
     def _identity_resource(self, principal: Principal) -> str:
         """The ARM id of the resource that this identity is, or is of."""

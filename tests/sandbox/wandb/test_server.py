@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .client import OLD, Client
+from .client import OLD, UPSERT, Client
 from .test_protocol import COMMIT, FILES, MANIFEST, draft, manifest, uploaded
 
 # --- late reads -----------------------------------------------------------------------------------------------------
@@ -106,12 +106,7 @@ def test_a_run_without_the_sdks_config_entry_is_unknown_to_a_resume() -> None:
     ids=["fits", "job type", "name", "group", "config", "summary"],
 )
 def test_values_that_are_too_long_are_refused(sent: dict[str, Any], status: int) -> None:
-    assert Client().graphql("mutation" + UPSERT_ONLY, name="new", **sent)[0] == status
-
-
-UPSERT_ONLY = """ U($name: String, $display: String, $group: String, $jobType: String, $config: JSONString,
-    $summary: JSONString) { upsertBucket(input: {entityName: "acme", modelName: "p", name: $name, displayName: $display,
-      groupName: $group, jobType: $jobType, config: $config, summaryMetrics: $summary}) { inserted } }"""
+    assert Client().graphql(UPSERT, name="new", **sent)[0] == status
 
 
 # --- listings -------------------------------------------------------------------------------------------------------
@@ -163,7 +158,7 @@ def test_a_moved_run_opens_under_its_old_path_and_answers_the_new_one_and_accept
 
 def test_a_deleted_runs_id_is_taken_until_the_run_is_restored() -> None:
     client = Client(runs=[{**OLD, "deleted": True}])
-    status, body = client.graphql("mutation" + UPSERT_ONLY, name="old")
+    status, body = client.graphql(UPSERT, name="old")
     assert (status, "previously created and deleted" in body["errors"][0]["message"]) == (409, True)
     client.store.restore_run("acme", "p", "old")
     assert client.listed() == ["old"]
