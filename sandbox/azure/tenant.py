@@ -319,6 +319,17 @@ class Tenant:
                 return principal
         raise KeyError(f"no principal is called {name!r}")
 
+    def set_system_identity(self, resource: Account | FunctionApp, ids: tuple[str, str] | None) -> None:
+        """Give a resource an identity with this object id and application id, unless it has one; None deletes its identity."""
+        if ids and resource.system_identity is None:
+            name, (object_id, app_id) = resource.name, ids
+            own = Principal(object_id, name, "ServicePrincipal", app_id, managed_identity=True, alias=name)
+            self.principals[object_id] = own
+            resource.system_identity = object_id
+        elif ids is None and resource.system_identity is not None:
+            self.principals.pop(resource.system_identity, None)
+            resource.system_identity = None
+
     def resource_id(self, group: str, provider: str, name: str) -> str:
         """An ARM id such as /subscriptions/…/providers/Microsoft.KeyVault/vaults/kv-ml."""
         subscription = self.subscription_of.get(group.lower(), self.subscription_id)

@@ -124,14 +124,8 @@ class Builder:
 
     def set_system_identity(self, resource: Account | FunctionApp, *, there: bool) -> None:
         """Give a resource its own identity, or delete that identity from the directory."""
-        if there and resource.system_identity is None:
-            known, name = _guid(f"{resource.id} identity"), resource.name
-            own = Principal(known, name, "ServicePrincipal", _guid(resource.id), managed_identity=True, alias=name)
-            self.tenant.principals[own.object_id] = own
-            resource.system_identity = own.object_id
-        elif not there and resource.system_identity is not None:
-            self.tenant.principals.pop(resource.system_identity, None)
-            resource.system_identity = None
+        ids = _guid(f"{resource.id} identity"), _guid(resource.id)
+        self.tenant.set_system_identity(resource, ids if there else None)
 
     def attach(self, account: Account, identity: str, *, there: bool = True) -> None:
         """Attach a user-assigned identity to an account, or detach it."""

@@ -32,7 +32,7 @@ from sandbox.azure.bodies import AccountBody
 from sandbox.azure.governance import Subscription
 from sandbox.azure.identity import Tokens
 from sandbox.azure.rbac import within
-from sandbox.azure.tenant import Account, Principal, Tenant
+from sandbox.azure.tenant import Account, Tenant
 from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, ServiceError, refused
 
 _ACCOUNTS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.CognitiveServices/accounts"
@@ -185,16 +185,8 @@ class Arm(Service):
     def _set_identity(self, account: Account, identity: dict[str, Any]) -> None:
         """Apply the identity type: SystemAssigned alone removes the user-assigned identities."""
         kinds = {k.strip() for k in identity.get("type", "None").split(",")}
-        if "SystemAssigned" in kinds:
-            if account.system_identity is None:
-                made, app_id = str(uuid.uuid4()), str(uuid.uuid4())
-                self._tenant.principals[made] = Principal(
-                    made, account.name, "ServicePrincipal", app_id, managed_identity=True, alias=account.name
-                )
-                account.system_identity = made
-        elif account.system_identity is not None:
-            del self._tenant.principals[account.system_identity]
-            account.system_identity = None
+        new = str(uuid.uuid4()), str(uuid.uuid4())
+        self._tenant.set_system_identity(account, new if "SystemAssigned" in kinds else None)
         if "UserAssigned" not in kinds:
             account.user_identities.clear()
             return
