@@ -13,10 +13,9 @@ from infra import from_setup
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT, Load, Run
 from tests.provisioning import chain
-from tests.provisioning.bench import OPERATOR_ENV
+from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 from tests.provisioning.checks.broken_links import A_JOB
 
-KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 SUBSCRIPTION = "5b1f6d1c-0000-4000-8000-0000000000aa"
 ACCOUNTS = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-ml/providers/Microsoft.CognitiveServices/accounts"
 WORLD: dict[str, Any] = {
@@ -49,7 +48,7 @@ def document(**changed: Any) -> str:
 def test_a_deployment_needs_nothing_beyond_the_output_of_setup(load: Load, run: Run, tmp_path: Path) -> None:
     load(WORLD)
     argv = ["setup", "-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml", "-y", "-o", "json"]
-    done = run("provisioning", *argv, env={"WANDB_API_KEY": KEY, "WANDB_ENTITY": "acme"})
+    done = run("provisioning", *argv, env={"WANDB_API_KEY": GOOD_KEY, "WANDB_ENTITY": "acme"})
     assert done.returncode == 0, done.stderr
     (tmp_path / "setup.json").write_text(done.stdout)
 
@@ -81,7 +80,7 @@ def test_a_vault_that_stays_on_access_policies_is_deployable_from_setup_to_sync(
     """The world is as the template leaves it for vaultAccess=policy: the app has its role on the account, none on the vault."""
     on_vault = tuple((who, role) for who, role, _ in chain.GRANTS if role.startswith("Key Vault"))
     chain.put(cloud, vault={"rbac": None}, secret=None, account={"jobs": [A_JOB]}, without=on_vault)
-    env = OPERATOR_ENV | {"AZURE_FUNCTION_APP": "func-ml", "WANDB_API_KEY": KEY, "WANDB_ENTITY": "acme"}
+    env = OPERATOR_ENV | {"AZURE_FUNCTION_APP": "func-ml", "WANDB_API_KEY": GOOD_KEY, "WANDB_ENTITY": "acme"}
     setup = ("provisioning", "setup", "--vault-access-policy", "-y", "-o", "json")
     done = run(*setup, env=env)
     assert done.returncode == 0, done.stderr

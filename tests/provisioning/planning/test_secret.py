@@ -12,7 +12,8 @@ from .states import NOW, found, in_place, lines, planned
 
 UNSEEN = "unless the vault already holds it, which you cannot see yet"
 LIVES = "expires 2026-08-29"
-NEW = f"a new version with the W&B key; {LIVES}"
+NEW = f"change: a new version with the W&B key; {LIVES}"
+RECOVERED = f"change: recover it, and write a new version if it holds another key; {LIVES}"
 
 
 @pytest.mark.parametrize(
@@ -20,21 +21,9 @@ NEW = f"a new version with the W&B key; {LIVES}"
     [
         (SecretState.PRESENT, KeyState.SAME, "ok: holds this key; does not expire"),
         (SecretState.PRESENT, KeyState.NONE, "ok: present (no key given to compare with); does not expire"),
-        (
-            SecretState.PRESENT,
-            KeyState.OTHER,
-            f"change: {NEW} ! the vault holds another value; its version stays readable",
-        ),
-        (
-            SecretState.DISABLED,
-            KeyState.OTHER,
-            f"change: {NEW} ! the current version is disabled; the new one can be read",
-        ),
-        (
-            SecretState.DELETED,
-            KeyState.OTHER,
-            f"change: recover it, and write a new version if it holds another key; {LIVES}",
-        ),
+        (SecretState.PRESENT, KeyState.OTHER, f"{NEW} ! the vault holds another value; its version stays readable"),
+        (SecretState.DISABLED, KeyState.OTHER, f"{NEW} ! the current version is disabled; the new one can be read"),
+        (SecretState.DELETED, KeyState.OTHER, RECOVERED),
         (SecretState.MISSING, KeyState.OTHER, f"add: the W&B key; {LIVES}"),
         (SecretState.MISSING, KeyState.NONE, f"add: the W&B key; {LIVES} (setup asks for the key)"),
         (SecretState.UNKNOWN, KeyState.OTHER, f"add: the W&B key; {LIVES} ({UNSEEN})"),
