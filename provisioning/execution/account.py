@@ -4,7 +4,7 @@ from provisioning import shell
 from provisioning.durations import spell
 from provisioning.errors import BusyError, ConflictError
 from provisioning.execution import side_effects
-from provisioning.execution.services import SETTLING, Services
+from provisioning.execution.services import APART, READS, SETTLING, Services
 from provisioning.models import CHANGING, Account, Principal
 from provisioning.planning.actions import AwaitAccount, EnableIdentity
 
@@ -16,13 +16,15 @@ def enable_identity(services: Services, action: EnableIdentity) -> Principal:
     has enabled the identity in the meantime, nothing is written.
 
     Raises:
-        ConflictError: the account shows no identity, or lost a user-assigned one.
+        ConflictError: the account shows no identity, or lost a user-assigned one; or others are changing these.
     """
-    before = wait_until_settled(services, AwaitAccount(action.account))
+    before = _read(services, action)
     account = before if before.principal_id else services.azure.enable_identity(before.group, before)
+    if not (account.principal_id and _users(before) <= _users(account)):
+        services.clock.sleep(APART)
+        account = services.azure.account(before.group, before.name)
     side_effects.of_account(services, before, account)
-    kept = {identity.lower() for identity in account.user_identities}
-    if lost := [identity for identity in before.user_identities if identity.lower() not in kept]:
+    if lost := sorted(_users(before) - _users(account)):
         raise ConflictError(
             f"{account.name} lost user-assigned identities while its identity was enabled: {', '.join(lost)}.",
             hint=f"Assign them again: {shell.az_account(account, 'identity', 'assign', '--user-assigned', *lost)}",
@@ -33,6 +35,25 @@ def enable_identity(services: Services, action: EnableIdentity) -> Principal:
             hint="Somebody may have removed it at the same time: run the same command again.",
         )
     return Principal(account.principal_id, account.name, "ServicePrincipal")
+
+
+def _read(services: Services, action: EnableIdentity) -> Account:
+    """Read the account until it shows the same user-assigned identities as the read before, the plan's at first."""
+    seen = action.account
+    for _ in range(READS):
+        now = wait_until_settled(services, AwaitAccount(action.account))
+        if _users(now) == _users(seen):
+            return now
+        seen = now
+        services.clock.sleep(APART)
+    raise ConflictError(
+        f"Every read of {seen.name} shows different user-assigned identities: others are changing them.",
+        hint="Agree with those who change the account, then run the same command again.",
+    )
+
+
+def _users(account: Account) -> frozenset[str]:
+    return frozenset(each.lower() for each in account.user_identities)
 
 
 def wait_until_settled(services: Services, action: AwaitAccount) -> Account:

@@ -14,6 +14,9 @@ LATE = timedelta(seconds=15)
 """How long single reads may be late. Replicas differ for some seconds."""
 SETTLING = timedelta(minutes=3)
 """How long Azure may take to show a change, or to finish an operation that it accepted."""
+READS, APART = 6, 3.0
+"""Reads of Azure Resource Manager may be seconds late, and differ from replica to replica: two that are some seconds apart
+have to agree (terraform-provider-azurerm waits for three)."""
 
 _T = TypeVar("_T")
 

@@ -24,7 +24,7 @@ from provisioning.errors import (
 )
 from provisioning.execution import side_effects
 from provisioning.execution.access import wait_for_access
-from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
+from provisioning.execution.services import APART, READS, SETTLING, OutdatedPlanError, Services
 from provisioning.execution.sign_in import WAY_BACK
 from provisioning.models import Principal, Vault, VaultState
 from provisioning.planning.access.permissions import missing_permissions
@@ -137,23 +137,18 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
     return f"the vault accepts you after {spell(took)}" + (f"; {changed}" if changed else "")
 
 
-_READS, _APART = 6, 3.0
-"""Reads of Azure Resource Manager may be seconds late, and differ from replica to replica: two that are some seconds apart
-have to agree (terraform-provider-azurerm waits for three)."""
-
-
 def read(services: Services, vault: Vault, *, agreed: bool) -> Vault:
-    """Read the vault; if `agreed`, until two reads in a row show the same access model and access policies."""
+    """Read the vault; if `agreed`, until two reads in a row show the same access model, access policies and tags."""
     found = services.azure.vaults.get(vault.group, vault.name)
-    for _ in range(_READS - 1 if agreed else 0):
-        services.clock.sleep(_APART)
+    for _ in range(READS - 1 if agreed else 0):
+        services.clock.sleep(APART)
         again = services.azure.vaults.get(vault.group, vault.name)
-        if not differences(found, again):
+        if not differences(found, again) and found.tags == again.tags:
             return again
         found = again
     if agreed:
         raise ConflictError(
-            f"Every read of {vault.name} shows different access policies: others are changing it.",
+            f"Every read of {vault.name} shows different access policies or tags: others are changing it.",
             hint="Agree with those who change the vault, then run the same command again.",
         )
     return found

@@ -65,13 +65,33 @@ def test_an_access_policy_that_is_added_meanwhile_keeps_its_access(
     assert may_read(bench, "function-app")
 
 
+TAG = [{"change_vault": {"vault": "kv-ml", "tags": {"cost-center": value}}} for value in (None, "ml")]
+
+
+@pytest.mark.parametrize(("gone", "back"), [(GONE, BACK), TAG], ids=["entry", "tag"])
 @pytest.mark.parametrize("nth", range(3, 9))
-def test_one_late_read_is_not_a_change(load: Load, bench: Bench, nth: int) -> None:
-    """A replica shows the vault without an entry, once. Around the switch this is neither a conflict nor the truth."""
-    load(world(event("before", "Vaults_Get", GONE, nth=nth), event("before", "Vaults_Get", BACK, nth=nth + 1)))
+def test_one_late_read_is_not_a_change(
+    load: Load, bench: Bench, nth: int, gone: dict[str, Any], back: dict[str, Any]
+) -> None:
+    """A replica shows the vault as it was, once. Around the switch this is neither a conflict nor the truth."""
+    load(world(event("before", "Vaults_Get", gone, nth=nth), event("after", "Vaults_Get", back, nth=nth)))
     bench.setup()
     assert bench.vault.rbac
+    assert bench.vault.tags["cost-center"] == "ml"
     assert may_read(bench, "billing-api")
+
+
+@pytest.mark.parametrize("nth", range(1, 5))
+def test_one_late_read_of_the_account_loses_no_identity(load: Load, bench: Bench, nth: int) -> None:
+    gone = {"change_account": {"account": "aoai-ml", "detach": ["id-cmk"]}}
+    back = {"change_account": {"account": "aoai-ml", "attach": ["id-cmk"]}}
+    account = {"name": "aoai-ml", "group": "rg-ml", "user_identities": ["id-cmk"]}
+    events = event("before", "Accounts_Get", gone, nth=nth), event("after", "Accounts_Get", back, nth=nth)
+    load(world(*events, accounts=[account]))
+    bench.setup()
+    (found,) = bench.cloud.world.tenant.accounts.values()
+    assert found.system_identity
+    assert [name.rpartition("/")[2] for name in found.user_identities] == ["id-cmk"]
 
 
 def test_a_late_read_after_the_last_step_is_no_failure(load: Load, bench: Bench) -> None:
