@@ -8,7 +8,7 @@ from provisioning.errors import BusyError, ConflictError
 from provisioning.execution import side_effects
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
-from provisioning.execution.vault import differences, read, tag
+from provisioning.execution.vault import differences, read, read_to_tag, tag
 from provisioning.models import SecretState, SecretVersion
 from provisioning.planning.access.permissions import own_policies
 from provisioning.planning.actions import (
@@ -142,7 +142,7 @@ def _as_planned(services: Services, action: RemoveRole | HandOverRole) -> bool:
 def restore_access_policies(services: Services, action: RestoreAccessPolicies) -> str:
     """Put the vault back on its stored access policies; the same request removes the record of the switch."""
     vaults, name = services.azure.vaults, action.vault.name
-    now = vaults.get(action.vault.group, name)
+    now = read_to_tag(services, action.vault)
     if not was_switched(now.tags):
         raise OutdatedPlanError(
             f"The record of the switch was removed from {name} after the plan was made. The vault was not switched back.",
@@ -154,7 +154,7 @@ def restore_access_policies(services: Services, action: RestoreAccessPolicies) -
             hint="Run the same command again: it plans with the vault as it is now.",
         )
     tags = unswitched(now.tags)
-    vaults.use_rbac(now.group, now, tags, enabled=False)
+    services.tags[now.id.lower()] = vaults.use_rbac(now.group, now, tags, enabled=False).tags
     after = vaults.get(now.group, name)
     if after.rbac:
         raise ConflictError(
@@ -198,7 +198,6 @@ def _retag(
     services: Services, action: ForgetSwitch | RemoveEntries, change: Callable[[Mapping[str, str]], dict[str, str]]
 ) -> str:
     """Change the vault's current tags: Azure replaces the whole set, and an earlier step may have changed it."""
-    vaults = services.azure.vaults
-    now = vaults.get(action.vault.group, action.vault.name)
+    now = read_to_tag(services, action.vault)
     tags = change(now.tags)
     return tag(services, now, tags) if tags != now.tags else ""

@@ -1,6 +1,6 @@
 """The services that every step of an execution uses: Azure, the time, and a way to report progress."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, TypeVar
@@ -42,6 +42,7 @@ class Services:
     Attributes:
         access_timeout: how long a vault may take to accept the operator.
         side_effects: what writes changed besides what they asked for, in words.
+        tags: the tags of vaults in the answers to the latest writes, by the vault's id in lower case.
     """
 
     azure: Azure
@@ -49,6 +50,7 @@ class Services:
     reporter: Reporter
     access_timeout: timedelta
     side_effects: list[str] = field(default_factory=list)
+    tags: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def attempts(self, budget: timedelta, what: str) -> Iterator[timedelta]:
         """Yield once for each attempt until the budget is spent, and report `what` the wait is for."""

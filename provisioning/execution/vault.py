@@ -71,7 +71,7 @@ def wait_until_registered(services: Services, action: AwaitVault) -> Vault:
 def allow(services: Services, action: AllowByPolicy, vault: Vault, principal: Principal) -> str:
     """Add permissions to an access policy. They are recorded first, so that no record is lost in an interruption."""
     group, vaults = vault.group, services.azure.vaults
-    now = vaults.get(group, vault.name)
+    now = read_to_tag(services, vault)
     permissions = missing_permissions(now.policies, principal.object_id, action.permissions)
     if not permissions:
         return "others gave it in the meantime, so teardown will leave it"
@@ -92,6 +92,7 @@ def tag(services: Services, now: Vault, tags: Mapping[str, str]) -> str:
         ConflictError: the write switched a vault from access policies to Azure RBAC. It was switched back, if possible.
     """
     after = services.azure.vaults.tag(now.group, now, tags)
+    services.tags[now.id.lower()] = after.tags
     if after.rbac and not now.rbac:
         cause = ConflictError(
             f"Writing a tag switched {now.name} to Azure RBAC, probably because of an Azure Policy.",
@@ -99,6 +100,21 @@ def tag(services: Services, now: Vault, tags: Mapping[str, str]) -> str:
         )
         raise _switched_back(services, now, cause)
     return side_effects.of_vault(services, now, after, tags)
+
+
+def read_to_tag(services: Services, vault: Vault) -> Vault:
+    """Read the vault before a write that repeats its tags, until two reads in a row show the same ones.
+
+    The first of the two is the plan's, or the answer to the latest write.
+    """
+    seen = services.tags.get(vault.id.lower(), vault.tags)
+    for _ in range(READS):
+        now = services.azure.vaults.get(vault.group, vault.name)
+        if now.tags == seen:
+            return now
+        seen = now.tags
+        services.clock.sleep(APART)
+    raise _changing(vault)
 
 
 # --- the switch ------------------------------------------------------------------------------------------------------
@@ -147,11 +163,15 @@ def read(services: Services, vault: Vault, *, agreed: bool) -> Vault:
             return again
         found = again
     if agreed:
-        raise ConflictError(
-            f"Every read of {vault.name} shows different access policies or tags: others are changing it.",
-            hint="Agree with those who change the vault, then run the same command again.",
-        )
+        raise _changing(vault)
     return found
+
+
+def _changing(vault: Vault) -> ConflictError:
+    return ConflictError(
+        f"Every read of {vault.name} shows different access policies or tags: others are changing it.",
+        hint="Agree with those who change the vault, then run the same command again.",
+    )
 
 
 def _turn_on(services: Services, now: Vault) -> None:

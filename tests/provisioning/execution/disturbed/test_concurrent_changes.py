@@ -82,6 +82,19 @@ def test_one_late_read_is_not_a_change(
 
 
 @pytest.mark.parametrize("nth", range(1, 5))
+@pytest.mark.parametrize(("by_policy", "up"), [(True, True), (True, False), (False, False)])
+def test_one_late_read_loses_no_tag(load: Load, bench: Bench, nth: int, *, by_policy: bool, up: bool) -> None:
+    load(world(transitions={"rbac_propagation": 0}))
+    if not up:
+        bench.setup(by_access_policy=by_policy)
+    for moment, do in zip(("before", "after"), TAG, strict=True):
+        bench.cloud.world.schedule(EventScript.model_validate(event(moment, "Vaults_Get", do, nth=nth)))
+    bench.setup(by_access_policy=True) if up else bench.teardown(restore=not by_policy)
+    assert bench.vault.tags["cost-center"] == "ml"
+    assert len([name for name in bench.vault.tags if "-entry-" in name]) == (2 if up else 0)
+
+
+@pytest.mark.parametrize("nth", range(1, 5))
 def test_one_late_read_of_the_account_loses_no_identity(load: Load, bench: Bench, nth: int) -> None:
     gone = {"change_account": {"account": "aoai-ml", "detach": ["id-cmk"]}}
     back = {"change_account": {"account": "aoai-ml", "attach": ["id-cmk"]}}
