@@ -3,6 +3,7 @@
 from provisioning.cli.output import documents
 from provisioning.cli.session import Session
 from provisioning.errors import AccessWouldBeLostError, NotInPlaceError
+from provisioning.execution.vault import read_back
 from provisioning.planning.vault import plan_rescue
 
 
@@ -35,8 +36,9 @@ def rescue(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
     session.ui.proposal(made)
     if made.work:
         session.consent(made, yes=yes, interactive=interactive)
-        session.apply(session.services(azure), made, None, lambda: made, session.clock.now())
-        if azure.vaults.get(vault.group, vault.name).rbac:
+        services = session.services(azure)
+        session.apply(services, made, None, lambda: made, session.clock.now())
+        if read_back(services, vault).rbac:
             raise NotInPlaceError(
                 f"{vault.name} was switched back, and is on Azure RBAC again.",
                 hint="An Azure Policy or somebody else may enforce Azure RBAC: `az policy state list` shows policies.",

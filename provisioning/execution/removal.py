@@ -8,7 +8,7 @@ from provisioning.errors import BusyError, ConflictError
 from provisioning.execution import side_effects
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
-from provisioning.execution.vault import differences, read, read_to_tag, tag
+from provisioning.execution.vault import differences, read_back, read_to_tag, tag
 from provisioning.models import SecretState, SecretVersion
 from provisioning.planning.access.permissions import own_policies
 from provisioning.planning.actions import (
@@ -101,11 +101,7 @@ def _versions(services: Services, action: RemoveSecret) -> tuple[SecretVersion, 
 def remove_role(services: Services, action: RemoveRole) -> None:
     """Remove a role assignment, unless somebody has changed it, or the vault's access model, since the plan was made."""
     vault = action.vault
-    if (
-        action.by_policy
-        and services.azure.vaults.get(vault.group, vault.name).rbac
-        and read(services, vault, agreed=True).rbac  # a single read may be late
-    ):
+    if action.by_policy and read_back(services, vault).rbac:
         raise OutdatedPlanError(
             f"{vault.name} is on Azure RBAC, to which others switched it while its roles were removed. The rest was left.",
             hint="Run the same command again: it plans with the vault as it is now.",
@@ -155,7 +151,7 @@ def restore_access_policies(services: Services, action: RestoreAccessPolicies) -
         )
     tags = unswitched(now.tags)
     services.tags[now.id.lower()] = vaults.use_rbac(now.group, now, tags, enabled=False).tags
-    after = vaults.get(now.group, name)
+    after = read_back(services, now)
     if after.rbac:
         raise ConflictError(
             f"Azure accepted the request to switch vault {name} back to access policies, but it is still on Azure RBAC.",

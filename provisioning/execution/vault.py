@@ -167,6 +167,12 @@ def read(services: Services, vault: Vault, *, agreed: bool) -> Vault:
     return found
 
 
+def read_back(services: Services, vault: Vault) -> Vault:
+    """Read a vault that should be on its access policies. A single read that shows Azure RBAC may be late."""
+    found = services.azure.vaults.get(vault.group, vault.name)
+    return read(services, vault, agreed=True) if found.rbac else found
+
+
 def _changing(vault: Vault) -> ConflictError:
     return ConflictError(
         f"Every read of {vault.name} shows different access policies or tags: others are changing it.",
@@ -221,7 +227,7 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
     refusal: ProvisioningError | None = None
     try:
         refusal = _turn_off(services, before)
-        now = services.azure.vaults.get(before.group, before.name)
+        now = read_back(services, before)
     except ProvisioningError as error:
         return _unknown(cause, before, f"{what}Switching back failed: {(refusal or error).message}")
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from provisioning import errors
-from provisioning.cli import setup
+from provisioning.cli import rescue, setup
 from provisioning.planning.steps import Step
 from tests.conftest import Load
 
@@ -84,11 +84,11 @@ def test_one_late_read_is_not_a_change(
 @pytest.mark.parametrize("nth", range(1, 5))
 @pytest.mark.parametrize(("by_policy", "up"), [(True, True), (True, False), (False, False)])
 def test_one_late_read_loses_no_tag(load: Load, bench: Bench, nth: int, *, by_policy: bool, up: bool) -> None:
-    load(world(transitions={"rbac_propagation": 0}))
+    load(world() | SOON)
     if not up:
         bench.setup(by_access_policy=by_policy)
     for moment, do in zip(("before", "after"), TAG, strict=True):
-        bench.cloud.world.schedule(EventScript.model_validate(event(moment, "Vaults_Get", do, nth=nth)))
+        bench.happens(do, **{moment: "Vaults_Get", "nth": nth})
     bench.setup(by_access_policy=True) if up else bench.teardown(restore=not by_policy)
     assert bench.vault.tags["cost-center"] == "ml"
     assert len([name for name in bench.vault.tags if "-entry-" in name]) == (2 if up else 0)
@@ -102,9 +102,8 @@ def test_one_late_read_of_the_account_loses_no_identity(load: Load, bench: Bench
     events = event("before", "Accounts_Get", gone, nth=nth), event("after", "Accounts_Get", back, nth=nth)
     load(world(*events, accounts=[account]))
     bench.setup()
-    (found,) = bench.cloud.world.tenant.accounts.values()
-    assert found.system_identity
-    assert [name.rpartition("/")[2] for name in found.user_identities] == ["id-cmk"]
+    assert bench.account.system_identity
+    assert [name.rpartition("/")[2] for name in bench.account.user_identities] == ["id-cmk"]
 
 
 def test_a_late_read_after_the_last_step_is_no_failure(load: Load, bench: Bench) -> None:
@@ -310,6 +309,18 @@ def test_a_policy_that_keeps_rbac_is_not_reported_as_switched_back(load: Load, b
     caught = bench.setup_fails(errors.AccessNotEffectiveError, "still on Azure RBAC", hint="rescue --key-vault /subscr")
     assert "switched back to access policies" not in caught.message
     assert "its owner can grant an exemption first" in caught.hint, "the policy would undo rescue, too"
+
+
+@pytest.mark.parametrize(("command", "nth"), [("teardown", 4), ("rescue", 2)])
+def test_one_late_read_after_the_way_back_is_no_failure(load: Load, bench: Bench, command: str, nth: int) -> None:
+    load(world() | SOON)
+    bench.setup()
+    bench.fault("Vaults_Get", {"late": True}, nth=[bench.cloud.counts["Vaults_Get"] + nth])
+    if command == "teardown":
+        bench.teardown(restore=True)
+    else:
+        rescue.rescue(bench.session(), yes=True, interactive=False)
+    assert not bench.vault.rbac
 
 
 def test_a_switch_that_a_policy_undoes_is_not_claimed(load: Load, bench: Bench) -> None:
