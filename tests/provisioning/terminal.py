@@ -57,7 +57,7 @@ class Terminal:
         self.type("\x03")
         if not hidden:
             self.until("^C")
-        while not select.select([self._fd], [], [], 2)[0]:
+        while not select.select([self._fd], [], [], 15)[0]:  # a second one during the exit would change its status
             self.type("\x03")
 
     def end(self) -> int:
