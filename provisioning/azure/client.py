@@ -285,7 +285,7 @@ class Azure:
 def _subscription(shown: Mapping[str, Any]) -> Subscription:
     return Subscription(
         shown["subscriptionId"],
-        shown["displayName"],
+        str(shown.get("displayName") or shown["subscriptionId"]),
         str(shown.get("tenantId") or ""),
         str(shown.get("state") or "Enabled"),
     )

@@ -6,7 +6,7 @@ No installed SDK has most of these operations, so all are requests of our own.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
@@ -86,13 +86,11 @@ class GovernanceReads:
                 if code(error) != "AadPremiumLicenseRequired":
                     raise
                 return {}
-        return {
-            str(each["originRoleAssignmentId"]).lower(): datetime.fromisoformat(
-                each["endDateTime"].replace("Z", "+00:00")
-            )
-            for each in listed
-            if each.get("endDateTime") and each.get("originRoleAssignmentId")
-        }
+            return {
+                str(each["originRoleAssignmentId"]).lower(): _moment(each["endDateTime"])
+                for each in listed
+                if each.get("endDateTime") and each.get("originRoleAssignmentId")
+            }
 
     def deployments(self, group_id: str, resource_id: str) -> tuple[str, ...]:
         """The names of the deployments in a resource group whose template has the resource (ARM, Bicep)."""
@@ -156,6 +154,12 @@ class GovernanceReads:
             (name, str(member["policyDefinitionId"]), _values({"properties": member}, given))
             for member in shown["policyDefinitions"]
         ]
+
+
+def _moment(text: str) -> datetime:
+    """Read a time, which is in UTC if it has no zone."""
+    when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
 def _denial(shown: Mapping[str, Any]) -> DenyAssignment:

@@ -133,6 +133,25 @@ def test_invalid_json_is_reported_and_the_next_run_continues(load: Load, bench: 
     assert bench.stored == [GOOD_KEY]
 
 
+@pytest.mark.parametrize("end", ["2040-01-01T00:00:00", "2040-01-01T00:00:00.1234567Z", "soon", 5])
+def test_an_end_of_a_role_in_another_form_is_no_failure(load: Load, bench: Bench, end: str | int) -> None:
+    load(world("RoleAssignmentScheduleInstances_ListForScope", {}) | {"faults": []})
+    (mine,) = bench.role_assignments
+    shown = {"properties": {"originRoleAssignmentId": mine.id, "endDateTime": end}}
+    bench.fault("RoleAssignmentScheduleInstances_ListForScope", {"status": 200, "body": {"value": [shown]}})
+    steps = bench.setup().facts["steps"]
+    assert ("when roles end" in str(steps)) is (end in ("soon", 5))
+
+
+def test_a_subscription_without_a_name_is_shown_by_its_id(load: Load, bench: Bench) -> None:
+    load(world("Subscriptions_List", {}) | {"faults": []})
+    shown = {"subscriptionId": bench.tenant.subscription_id, "displayName": None}
+    bench.fault(
+        "Subscriptions_List", {"status": 200, "body": {"value": [shown, shown | {"subscriptionId": "another"}]}}
+    )
+    bench.setup_fails(errors.NotFoundError, "another")
+
+
 def test_a_certificate_that_is_not_trusted_is_not_retried_and_names_the_variables(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
