@@ -164,6 +164,16 @@ def test_marks_that_people_edited_are_repaired(bench: Bench, value: object) -> N
     assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
+def test_a_run_of_version_0_1_continues_after_its_last_step(bench: Bench) -> None:
+    bench.mirrored(a_job(**LIVE))
+    run = bench.run()
+    before = bench.steps()
+    del run.raw_config["azure_openai_wandb"]
+    run.summary = {"sync": {"status": "running", "account": "aoai-ml", "last_step": before[-1], "source": "file"}}
+    assert bench.tick(after=3600)[JOB].final
+    assert bench.steps() == list(range(1, 61))
+
+
 @pytest.mark.parametrize("field", ["summaryMetrics", "logLineCount"])
 def test_a_run_that_the_sdk_cannot_open_is_replaced_when_files_must_be_attached(bench: Bench, field: Nullable) -> None:
     bench.mirrored(a_job(**LIVE))
