@@ -26,7 +26,7 @@ def init(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     def init(run_id: str, key: str = KEY) -> wandb.Run:
         quiet: dict[str, Any] = {"console": "off", "silent": True, "disable_git": True}
         quiet |= {"x_disable_stats": True, "x_disable_meta": True, "x_save_requirements": False}
-        settings = wandb.Settings(**quiet, api_key=key, init_timeout=10.0)
+        settings = wandb.Settings(**quiet, api_key=key)
         run = wandb.init(entity=ENTITY, project=PROJECT, id=run_id, reinit="create_new", settings=settings)
         opened.append(run)
         return run
@@ -63,10 +63,10 @@ def test_deliver_artifact_saves_three_requests_of_log_artifact(cloud: Cloud, ini
         return sum(cloud.counts.values())
 
     before = requests()
-    artifact_id, refusal = internals.deliver_artifact(run, draft("private", file), ["latest"], used=False).wait(30)
+    artifact_id, refusal = internals.deliver_artifact(run, draft("private", file), ["latest"], used=False).wait(200)
     private, before = requests() - before, requests()
     file.write_text("{}\n")
-    run.log_artifact(draft("public", file), aliases=["latest"]).wait(timeout=30)
+    run.log_artifact(draft("public", file), aliases=["latest"]).wait(timeout=200)
     assert private + 3 <= requests() - before
     [version] = cloud.world.wandb.store.collection(ENTITY, PROJECT, "private").versions
     assert (version.id, refusal) == (artifact_id, "")
