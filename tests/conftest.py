@@ -23,9 +23,6 @@ pytest_plugins = ["tests.contracts.traffic"]
 
 ROOT = Path(__file__).parent.parent
 
-for _name in [name for name in os.environ if name.startswith(FOREIGN) and name != TRACES]:
-    del os.environ[_name]  # settings of the person who runs the tests
-
 Load = Callable[[Mapping[str, Any]], Cloud]
 """What the fixture `load` gives."""
 
@@ -52,6 +49,12 @@ def unfrozen() -> Iterator[None]:
     """Undo the `gc.freeze` of function_app/startup.py, after which hypothesis finds no referrer of its random numbers."""
     yield
     gc.unfreeze()
+
+
+def pytest_configure() -> None:
+    """Remove the settings of the person who runs the tests; not on import, because children of tests import this file."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN) and name != TRACES]:
+        del os.environ[name]
 
 
 # Files whose tests share a fixture that takes long, such as Azurite: one process runs all of them.
