@@ -17,6 +17,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 from evidence.processes import Processes
 from sandbox.cloud import FOREIGN, TRACES, Cloud
 from sandbox.scenario.reader import Scenario
+from tests.contracts import CONTRACTS_DIR
 from tests.storage.azurite import PROGRAM, Azurite
 
 pytest_plugins = ["tests.contracts.traffic"]
@@ -53,7 +54,7 @@ def unfrozen() -> Iterator[None]:
 
 def pytest_configure() -> None:
     """Remove the settings of the person who runs the tests; not on import, because children of tests import this file."""
-    for name in [name for name in os.environ if name.startswith(FOREIGN) and name != TRACES]:
+    for name in [name for name in os.environ if name.startswith(FOREIGN) and name not in (TRACES, CONTRACTS_DIR)]:
         del os.environ[name]
 
 

@@ -239,7 +239,7 @@ class Tracker(Protocol):
 
     @property
     def entity(self) -> str:
-        """The owner of the project: a team or user. Without one in the settings it may change during the life of the process;
+        """The owner of the project: a team or user. If the settings name none, it may change while the process runs;
         a tracker from `elsewhere` keeps its own.
         """
 

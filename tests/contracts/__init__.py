@@ -13,12 +13,13 @@ FETCHED = Path(__file__).parents[2] / ".contracts"
 """Where `make contracts` puts the descriptions."""
 
 _SHARED = Path(__file__).parents[3] / "shared" / "contracts"
-CONTRACTS = Path(os.environ.get("AZURE_CONTRACTS_DIR", _SHARED if _SHARED.is_dir() else FETCHED))
+CONTRACTS_DIR = "AZURE_CONTRACTS_DIR"
+CONTRACTS = Path(os.environ.get(CONTRACTS_DIR, _SHARED if _SHARED.is_dir() else FETCHED))
 TOOLS = CONTRACTS.parent / "tools"
 RECORDINGS = CONTRACTS.parent / "recordings"
 PRESENT = (TOOLS / "check_trace.py").is_file()
 WHY_ABSENT = (
-    f"the checker of recorded traffic, which is not public, is not beside {CONTRACTS} (AZURE_CONTRACTS_DIR); "
+    f"the checker of recorded traffic, which is not public, is not beside {CONTRACTS} ({CONTRACTS_DIR}); "
     "`make contracts` runs the tests that need the official descriptions alone"
 )
 
