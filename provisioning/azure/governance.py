@@ -14,6 +14,7 @@ from azure.core.exceptions import HttpResponseError
 from provisioning.azure.transport.errors import code, translated
 from provisioning.azure.transport.rest import Rest
 from provisioning.errors import MissingRightsError
+from provisioning.planning.access.principals import UNREADABLE_END
 from provisioning.planning.governance import EVERYBODY, DenyAssignment, Lock, Rule, SecretPolicy
 from provisioning.resource_ids import group_id_of, name_of, same
 
@@ -76,21 +77,23 @@ class GovernanceReads:
     def ends(self, scope: str) -> Mapping[str, datetime]:
         """When role assignments at a scope and above it end, by their ids in lower case. Permanent ones are left out.
 
-        Empty in a tenant without Privileged Identity Management, where no role ends.
+        UNREADABLE_END stands for an end in an unknown form. Empty in a tenant without Privileged Identity Management,
+        where no role ends.
         """
         path = f"{scope}/{_AUTHORIZATION}/roleAssignmentScheduleInstances?api-version=2020-10-01&$filter=atScope()"
         with translated("Reading when roles end"):
             try:
-                listed = [each["properties"] for each in self._arm.pages(path)]
+                listed = list(self._arm.pages(path))
             except HttpResponseError as error:
                 if code(error) != "AadPremiumLicenseRequired":
                     raise
                 return {}
-            return {
-                str(each["originRoleAssignmentId"]).lower(): _moment(each["endDateTime"])
-                for each in listed
-                if each.get("endDateTime") and each.get("originRoleAssignmentId")
-            }
+        shown = [each["properties"] for each in listed if isinstance(each.get("properties"), Mapping)]
+        return {
+            str(each["originRoleAssignmentId"]).lower(): _end(each["endDateTime"])
+            for each in shown
+            if each.get("endDateTime") and each.get("originRoleAssignmentId")
+        }
 
     def deployments(self, group_id: str, resource_id: str) -> tuple[str, ...]:
         """The names of the deployments in a resource group whose template has the resource (ARM, Bicep)."""
@@ -156,9 +159,12 @@ class GovernanceReads:
         ]
 
 
-def _moment(text: str) -> datetime:
-    """Read a time, which is in UTC if it has no zone."""
-    when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+def _end(shown: object) -> datetime:
+    """Read a time, which is in UTC if it has no zone. A role whose end is not readable is not permanent."""
+    try:
+        when = datetime.fromisoformat(str(shown).replace("Z", "+00:00"))
+    except ValueError:
+        return UNREADABLE_END
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 

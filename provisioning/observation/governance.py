@@ -12,7 +12,7 @@ from provisioning.azure.governance import GovernanceReads, Policies, Restriction
 from provisioning.errors import MissingRightsError, NotSignedInError, ProvisioningError
 from provisioning.models import Assignment, Observed, Target, Vault, VaultState
 from provisioning.observation.inventory import effective
-from provisioning.planning.access.principals import lasts, principal, with_ends
+from provisioning.planning.access.principals import UNREADABLE_END, lasts, principal, with_ends
 from provisioning.planning.actions import (
     Action,
     AllowByPolicy,
@@ -120,7 +120,9 @@ class _Reading:
 
     def _ends(self, scope: str) -> Mapping[str, datetime]:
         nothing: Mapping[str, datetime] = {}
-        return self._attempt(lambda: self._reads.ends(scope), nothing, "when roles end")
+        found = self._attempt(lambda: self._reads.ends(scope), nothing, "when roles end")
+        self._unread += ["when roles end"] if UNREADABLE_END in found.values() else []
+        return found
 
     def _policies(self, scope: str) -> Policies:
         if not self._plans(StoreSecret, RemoveRole):

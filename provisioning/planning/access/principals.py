@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from provisioning.models import Assignment, Observed, Principal
 from provisioning.resource_ids import below, same
 
 LASTING = timedelta(minutes=30)
 """How long a role of the operator must last to count: longer than a run takes."""
+UNREADABLE_END = datetime.max.replace(tzinfo=UTC)
+"""The end of a role that ends at a time in an unknown form: it is not permanent, but may last as long as a run."""
 
 
 def operator(observed: Observed) -> Principal:
@@ -89,7 +91,12 @@ def with_ends(assignments: Iterable[Assignment], ends: Mapping[str, datetime]) -
 
 def until(role: str, assignment: Assignment) -> str:
     """Return when an assignment of this role ends, in words; empty if it does not end."""
-    return f"its role {role} ends on {assignment.ends:%Y-%m-%d %H:%M} UTC" if assignment.ends else ""
+    if assignment.ends is None:
+        return ""
+    when = (
+        "a date that cannot be read" if assignment.ends == UNREADABLE_END else f"{assignment.ends:%Y-%m-%d %H:%M} UTC"
+    )
+    return f"its role {role} ends on {when}"
 
 
 CANNOT_ADD = "and a permanent one cannot be added before that"

@@ -77,9 +77,19 @@ def test_a_role_with_a_condition_is_neither_replaced_nor_removed(load: Load, ben
 PIM_TEAM = {"principal": "ml-team", "role": ROLE, "scope": "rg-ml", "expires_in": "4h"}
 
 
-@pytest.mark.parametrize("given", [PIM_TEAM, PIM_TEAM | {"principal": "dana"}], ids=["of a group", "above"])
-def test_a_role_that_ends_does_not_count(load: Load, bench: Bench, given: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("given", "end"),
+    [(PIM_TEAM, None), (PIM_TEAM | {"principal": "dana"}, None), (PIM_TEAM, "soon"), (PIM_TEAM, 5)],
+    ids=["of a group", "above", "unreadable end", "end of another type"],
+)
+def test_a_role_that_ends_does_not_count(
+    load: Load, bench: Bench, given: dict[str, str], end: str | int | None
+) -> None:
     load({"extends": "contoso", "principals": PEOPLE, "assignments": [OWNER, given], "vaults": [VAULT]} | SOON)
+    if end:
+        ids = [a.id for a in bench.role_assignments if a.principal_id == bench.id_of("ml-team")]
+        shown = [{}, *({"properties": {"originRoleAssignmentId": each, "endDateTime": end}} for each in ids)]
+        bench.fault("RoleAssignmentScheduleInstances_ListForScope", {"status": 200, "body": {"value": shown}})
     azure = bench.session().sign_in()
     seen = access.to_submit(azure, azure.account("rg-ml", "aoai-ml"), bench.id_of("dana"))
     assert f"its role {ROLE} ends on " in seen.finding(bench.clock.now(), "", "").seen
