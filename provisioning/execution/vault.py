@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from provisioning import shell
 from provisioning.azure.transport.errors import BadRequestError
-from provisioning.clock import attempts
+from provisioning.clock import attempts, pause_until
 from provisioning.durations import spell
 from provisioning.errors import (
     AccessNotEffectiveError,
@@ -24,7 +24,7 @@ from provisioning.errors import (
 )
 from provisioning.execution import side_effects
 from provisioning.execution.access import wait_for_access
-from provisioning.execution.services import APART, READS, SETTLING, OutdatedPlanError, Services
+from provisioning.execution.services import APART, LATE, READS, SETTLING, OutdatedPlanError, Services
 from provisioning.execution.sign_in import WAY_BACK
 from provisioning.models import Principal, Vault, VaultState
 from provisioning.planning.access.permissions import missing_permissions
@@ -105,15 +105,24 @@ def tag(services: Services, now: Vault, tags: Mapping[str, str]) -> str:
 def read_to_tag(services: Services, vault: Vault) -> Vault:
     """Read the vault before a write that repeats its tags, until two reads in a row show the same ones.
 
-    The first of the two is the plan's, or the answer to the latest write.
+    The first of the two is the plan's, or the answer to the latest write. A read that differs from that answer may be older
+    than the write, as may a second one that agrees with it, until LATE has passed.
     """
-    seen = services.tags.get(vault.id.lower(), vault.tags)
+    written = services.tags.get(vault.id.lower())
+    seen = vault.tags if written is None else written
+    pause = timedelta(seconds=APART) if written is None else LATE
     for _ in range(READS):
         now = services.azure.vaults.get(vault.group, vault.name)
         if now.tags == seen:
             return now
         seen = now.tags
-        services.clock.sleep(APART)
+        pause_until(
+            services.clock,
+            services.clock.now() + pause,
+            pause,
+            lambda elapsed, budget: services.reporter.waiting(f"reads of {vault.name} to agree", elapsed, budget),
+        )
+        pause = timedelta(seconds=APART)
     raise _changing(vault)
 
 
@@ -128,6 +137,8 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
         ProvisioningError: something failed; the message says which access model the vault has now.
     """
     now = read(services, action.vault, agreed=action.shared)
+    if now.tags != action.vault.tags and not action.shared:  # the switch repeats the tags
+        now = read(services, now, agreed=True)
     if changes := differences(action.vault, now):
         raise OutdatedPlanError(
             f"Others changed {now.name} after the plan was made: {changes}. The vault was not switched.",
