@@ -37,15 +37,21 @@ ProvisioningError
 ├── FailedError                1    an operation failed
 │   ├── UnreachableError            no answer: network, proxy, name resolution
 │   ├── ServiceError                an unexpected answer
-│   │   └── ThrottledError          the service asks for a slower pace
+│   │   ├── ThrottledError          the service asks for a slower pace
+│   │   ├── BadRequestError         the request is not accepted as it is (azure.transport.errors)
+│   │   └── VaultBusyError          the vault is busy, and probably wrote nothing (azure.secrets)
 │   ├── OperationFailedError        an accepted operation failed later
 │   ├── TimedOutError               an operation did not end in time
 │   ├── ConflictError               somebody else changed the state at the same time
+│   │   ├── OutdatedPlanError       the state that the plan saw has changed (execution.services)
+│   │   └── SecretDeletedError      the name belongs to a deleted secret (azure.secrets)
 │   ├── AccessNotEffectiveError     a role did not take effect in time
 │   ├── NotInPlaceError             all steps were applied, but something is missing
 │   ├── BrokenLinkError             a check of doctor failed
 │   └── NotAsModelledError          a step of prove does not hold
 └── InterruptedByUserError     130  Ctrl-C
+
+Errors of a single module are defined there; the module is in brackets.
 """
 
 from typing import ClassVar

@@ -33,6 +33,14 @@ def made() -> Iterator[tuple[str, ast.Call]]:
                 yield f"{file.name}:{node.lineno}", node
 
 
+def test_every_class_is_drawn_below_its_parent() -> None:
+    drawn, above = {}, {0: "ProvisioningError"}
+    for indent, name in re.findall(r"^([│├└─ ]+)(\w+Error)\b", errors.__doc__ or "", re.MULTILINE):
+        depth = len(indent) // 4
+        drawn[name], above[depth] = above[depth - 1], name
+    assert drawn == {each.__name__: each.__mro__[1].__name__ for each in tree() if each is not errors.ProvisioningError}
+
+
 def test_codes_are_unique() -> None:
     own = [each for each in tree() if "code" in vars(each)]
     assert len({each.code for each in own}) == len(own)

@@ -21,6 +21,7 @@ IN_SHARED_GROUP = [ON_RBAC | {"group": "rg-shared"}]
 RESOURCES = "/subscriptions/5b1f6d1c-0000-4000-8000-0000000000aa/resourceGroups/{}/providers/{}"
 ACCOUNT_ID = RESOURCES.format("rg-ml", "Microsoft.CognitiveServices/accounts/aoai-ml")
 VAULT_ID = RESOURCES.format("rg-shared", "Microsoft.KeyVault/vaults/kv-ml")
+SHARED_VAULT = "rg-shared/Microsoft.KeyVault/vaults/kv-ml"
 FABRIKAM = "72f988bf-0000-4000-8000-0000000000cc"
 
 
@@ -48,6 +49,16 @@ ELSEWHERE = {
     "groups": ["rg-ml", "rg-shared"],
     "vaults": IN_SHARED_GROUP,
     "assignments": [OWNER | {"scope": "subscription"}],
+}
+IN_PLACE_ELSEWHERE = {
+    "groups": ["rg-ml", "rg-shared"],
+    "vaults": [IN_SHARED_GROUP[0] | {"secrets": [KEY]}],
+    "assignments": [
+        OWNER | {"scope": "subscription"},
+        holds(JOBS, "rg-ml"),
+        holds(OFFICER, SHARED_VAULT),
+        holds(OFFICER, SHARED_VAULT, "aoai-ml"),
+    ],
 }
 OTHER_SUBSCRIPTION = {
     "subscriptions": [{"id": "5b1f6d1c-0000-4000-8000-0000000000ab", "name": "shared"}],
@@ -79,6 +90,7 @@ OTHER_TENANT = {"subscription": {"tenant_id": FABRIKAM}}
         (ELSEWHERE, f"setup --yes {OF_SHARED}", 0, "In place."),
         (ELSEWHERE, f"setup --yes -o json --openai-account {ACCOUNT_ID} --key-vault {VAULT_ID}", 0, VAULT_ID),
         (ELSEWHERE, f"setup --yes --key-vault {VAULT_ID.lower()}/", 0, "In place."),
+        (IN_PLACE_ELSEWHERE, f"doctor --openai-account {ACCOUNT_ID} --key-vault {VAULT_ID}", 0, "checks ok"),
         (FULL, "setup --yes", 1, "az role assignment list --all"),
         (OTHER_TENANT, "plan --subscription 5b1f6d1c-0000-4000-8000-0000000000aa", 1, f"az login --tenant {FABRIKAM}"),
         (
@@ -88,6 +100,24 @@ OTHER_TENANT = {"subscription": {"tenant_id": FABRIKAM}}
             "In place.",
         ),
         (LOCKED, "doctor --function-app func-ml", 1, "skipped  app settings"),
+    ],
+    ids=[
+        "role from above, status",
+        "role from above, doctor",
+        "nested groups",
+        "stronger role",
+        "vault elsewhere, plan",
+        "vault elsewhere, to be created",
+        "account elsewhere",
+        "vault elsewhere, doctor",
+        "vault elsewhere, setup",
+        "by ids, setup",
+        "by an id in lower case",
+        "by ids, doctor",
+        "limit of assignments",
+        "another tenant",
+        "another subscription",
+        "read-only lock",
     ],
 )
 def test_each_reported_problem_gets_a_helpful_answer(
