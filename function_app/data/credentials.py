@@ -37,7 +37,7 @@ _CURL_USER = re.compile(
 )
 """The password of `curl -u me:hunter2`, but no variable, and no placeholder such as `password`."""
 _CURL = re.compile(r"\bcurl\b", re.IGNORECASE | re.ASCII)
-_LONGEST_COMMAND = 200  # the number of characters between `curl` and that option
+_LONGEST_COMMAND = 200  # the number of characters between `curl` or `wandb` and the credential
 _FUNCTION_KEY = re.compile(r"code=[\w%=-]{40,}", re.ASCII)  # the key of an Azure function, in its address
 _ASSIGNED = re.compile(
     r"(?P<start>(?P<name>(?:authorization|pass(?:word|wd|phrase)|pwd|secret|key|token|cookie)[\w-]{0,20})"
@@ -48,11 +48,11 @@ _ASSIGNED = re.compile(
 """The end of a name and the word that a text assigns to it, as in `api_key=abc1` and `x-api-key: abc1`. The word has a
 digit, and is not a call such as `key = hashlib.sha256(data)`.
 """
-_HEX_KEY = re.compile(r"[0-9a-f]{32,}+(?![\w-])", re.ASCII)
+_HEX_KEY = re.compile(r"(?<!\w)[0-9a-f]{32,}+(?![\w-])", re.ASCII)
 """A key of Azure (32 digits) or W&B (40). Alone it looks like a hash, so it is one only after these words."""
 _BEFORE_HEX_KEY = re.compile(
     r"(?:(?:(?:api|access|account|subscription|openai|wandb)[_\s-]?key|KeyCredential)[\w-]{0,20}[^\w\n]{1,8}"
-    r"|\bpassword\s{1,4}|\bwandb\s{1,3}login\s{1,3}(?:--?[\w-]{1,20}[\s=]{1,3}){0,3})\Z",
+    r"|\bpassword\s{1,4}|\bwandb\s{1,3}login\s{1,3}(?:--?[\w-]{1,20}[\s=]{1,3}(?:[^\s-]\S{0,100}\s{1,3})?){0,3})\Z",
     re.IGNORECASE | re.ASCII,
 )
 _ENCODED = re.compile(
@@ -84,7 +84,8 @@ _KNOWN_FORMS = re.compile(
     r"|\bwandb_v\d_\w{40,}"  # W&B
     r"|(?<=[?&]sig=)[\w%+/]{40,}=*"  # shared access signatures
     r"|(?<=AccountKey=)[\w+/]{20,}=*|(?<=SharedAccessKey=)[\w+/]{20,}=*"  # connection strings of Azure
-    r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----[^-]{1,20000}(?:-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
+    r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!----)){1,20000}+"
+    r"(?:-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
     re.ASCII,
 )
 _KNOWN_WORDS = (
@@ -204,7 +205,7 @@ def _without_encoded(found: re.Match[str]) -> str:
 
 
 def _without_hex_key(found: re.Match[str]) -> str:
-    before = found.string[max(found.start() - _LONGEST_NAME, 0) : found.start()]
+    before = found.string[max(found.start() - _LONGEST_COMMAND, 0) : found.start()]
     return REDACTED if len(found[0]) in (32, 40) and _BEFORE_HEX_KEY.search(before) else found[0]
 
 

@@ -66,8 +66,9 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         (f"SharedAccessSignature=sv=1&sig={'aB%2F' * 9}%3D", f"SharedAccessSignature=sv=1&sig={REDACTED}"),
         ("x;AccountKey=abcdefghijklmnopqrstuvwx==;y", f"x;AccountKey={REDACTED};y"),
         *(
-            (f"-----BEGIN {kind}-----\nabc\n-----END {kind}-----", REDACTED)
+            (f"-----BEGIN {kind}-----\n{header}abc\n-----END {kind}-----", REDACTED)
             for kind in ("RSA PRIVATE KEY", "PGP PRIVATE KEY BLOCK")
+            for header in ("", "DEK-Info: AES-128-CBC,0A1B\n\n", "Comment: GPGTools - https://gpgtools.org\n\n")
         ),
         ({"arguments": '{"headers": {"x": "abc"}}'}, {"arguments": f'{{"headers": {{"x": "{REDACTED}"}}}}'}),
         (["--api-key", "abc", "--port", "1"], ["--api-key", REDACTED, "--port", "1"]),
@@ -89,6 +90,8 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
                 *(('os.getenv("API_KEY", "', '")'), ('AzureKeyCredential("', '")'), ("setx AZURE_OPENAI_API_KEY ", "")),
                 *(
                     ("wandb login --relogin ", "\n"),
+                    ("wandb login --relogin --host https://wandb.a-company-with-a-long-name.example.com:8080 ", ""),
+                    ("wandb login --host=https://wandb.example.com -- ", ""),
                     ("machine api.wandb.ai login user password ", ""),
                     ("the API key ", "."),
                 ),
@@ -139,6 +142,8 @@ def test_a_credential_is_replaced_by_a_placeholder(value: Any, clean: Any) -> No
         "curl -u $USER:$PASS -u <user>:<password> -u user:password -u me https://h:8080/; sudo -u me:users ls; curl -o u:x",
         f"commit {'a1' * 20}, sha256 {'a1' * 32}, {'aB1/' * 12}==, JQQJ99, ASIA, ASIAPACIFIC, 8Q~, wandb_v1_",
         *("curl -u " * 30_000 + "curl " + "-u a" * 30_000, "key=1a" * 200_000 + "(", "a1" * 1_000_000 + " key"),
+        *("wandb " + "a1" * 1_000_000 + after for after in ("g", "-", "-" + "a1" * 1_000_000 + "_")),
+        *("-----BEGIN PRIVATE KEY---- " * 50_000, "-----BEGIN " + "A " * 500_000),
         f"my key is {'a1' * 16}; md5('password') = {'a1' * 16}; api_key sha256 {'a1' * 32}; row['key'] = column_number_12",
         f"{b64encode(b'sk-learn is a package for everybody').decode()} {b64encode(b'sk-' + bytes(range(99))).decode()}",
         "the key: a word; token=abc, max_tokens=123456789012, next_token: abcdef123456, secret: unbelievable",
