@@ -166,7 +166,8 @@ class SeveralAddresses:
 
     def job(self, job_id: str) -> Job:
         """See `Account.job`."""
-        return self._ask(job_id, lambda account: account.job(job_id))
+        found, self._homes[job_id] = self._ask(job_id, lambda account: (account.job(job_id), account))
+        return found
 
     def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
         """See `Account.events`."""
@@ -196,9 +197,12 @@ class SeveralAddresses:
             account.close()
 
     def _ask(self, job_id: str, question: Callable[[Account], _T]) -> _T:
-        """Ask the address that lists the job, then the others until one of them answers.
+        """Ask the address that has the job, then the others until one of them answers.
+
+        If it is only busy, no other is asked: whether another one answers with an empty listing is UNVERIFIED.
 
         Raises:
+            AccountBusyError: the address that has the job is busy.
             AccountError: every address refuses, or does not have it; NotThereError only if none has it.
         """
         home = self._homes.get(job_id)
@@ -207,5 +211,7 @@ class SeveralAddresses:
             try:
                 return question(account)
             except AccountError as error:
+                if account is home and error.retry:
+                    raise
                 refusals.append(error)
         raise next((each for each in refusals if not isinstance(each, NotThereError)), refusals[0])

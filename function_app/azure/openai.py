@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 import ssl
 import threading
 import time
@@ -20,7 +19,7 @@ from azure.core.exceptions import AzureError
 
 from function_app.azure.answers import LISTING_WITHIN, limit_answer, object_of, without_custom_headers
 from function_app.azure.jobs import checkpoint_from, ends_in, event_from, job_from
-from function_app.azure.refusals import refusal
+from function_app.azure.refusals import refusal, refuses_version
 from function_app.connections import TRUST, untrusted
 from function_app.data.fields import Fields, text, whole
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, first_line
@@ -231,15 +230,19 @@ class Account:
         """The client for the API version that the account is assumed to support. The first request, for jobs, verifies it."""
         return self._clients[0]
 
-    def _ask(self, question: Callable[[openai.OpenAI], _T]) -> _T:
-        """Send a request, with another kind of token if the service rejects the first one: see `addresses.Endpoint.scopes`."""
+    def _ask(self, question: Callable[[openai.OpenAI], _T], *, further: bool = False) -> _T:
+        """Send a request, with another kind of token if the service rejects the first one: see `addresses.Endpoint.scopes`.
+
+        A `further` page is asked for in the API version of the first one.
+        """
+        ask = (lambda question: question(self._client)) if further else self._ask_in_versions
         try:
-            return self._ask_in_versions(question)
+            return ask(question)
         except openai.AuthenticationError as error:
             if error.code == "PermissionDenied" or self._switch_token is None or not self._switch_token():
                 raise
             log.warning("token of another audience account=%s project=%s", self.name, self.project)
-            return self._ask_in_versions(question)
+            return ask(question)
 
     def _ask_in_versions(self, question: Callable[[openai.OpenAI], _T]) -> _T:
         """Send a request in the newest API version that the account accepts. A refused version is not tried again for a while.
@@ -253,7 +256,7 @@ class Account:
             try:
                 answer = question(client)
             except openai.APIStatusError as error:
-                if not _refuses_version(error):
+                if not refuses_version(error):
                     raise
             else:
                 self._newer_at = time.monotonic()
@@ -302,7 +305,7 @@ class Account:
             cursor = {"after": after} if after else {}
             try:
                 with self._reading(doing):
-                    answer = object_of(self._ask(partial(_page, listing, cursor)))
+                    answer = object_of(self._ask(partial(_page, listing, cursor), further=bool(after)))
                     entries = answer.get("data")
                     if not isinstance(entries, list):
                         raise TypeError("data is not a list")
@@ -392,15 +395,3 @@ def _reaches_back(events: list[Event], known_step: int) -> bool:
     return (
         known_step >= 0 and newest_first and any(isinstance(step, int | float) and step <= known_step for step in steps)
     )
-
-
-def _refuses_version(error: openai.APIStatusError) -> bool:
-    """Return whether the service refused the API version and not the requested resource.
-
-    This is the gateway's 404 "Resource not found" (public reports, e.g. Azure-Samples/openai#73) or a 400 that says so
-    ("API version not supported", mindsdb/mindshub#11563); both UNVERIFIED for fine-tuning. The answer for a missing job
-    has the code notFound (recorded).
-    """
-    if error.status_code == 404:
-        return str(error.code or "404") == "404"
-    return error.status_code == 400 and re.search(r"api[ -]version", error.message, re.IGNORECASE) is not None

@@ -1,6 +1,7 @@
 """The meaning of refusals by Azure OpenAI, or by OpenAI's own platform."""
 
 import logging
+import re
 from collections.abc import Mapping
 
 import openai
@@ -34,6 +35,18 @@ def refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountEr
     shown = f"{status} {code}" if code not in ("", str(status)) else str(status)
     happened = f"{account} {what.format(doing=doing)} (HTTP {shown}, request {request})"
     return kind(f"{happened}: {words}" if (words := _words(error)) else f"{happened}.", hint)
+
+
+def refuses_version(error: openai.APIStatusError) -> bool:
+    """Return whether the service refused the API version and not the requested resource.
+
+    This is the gateway's 404 "Resource not found" (public reports, e.g. Azure-Samples/openai#73) or a 400 that says so
+    ("API version not supported", mindsdb/mindshub#11563); both UNVERIFIED for fine-tuning. The answer for a missing job
+    has the code notFound (recorded).
+    """
+    if error.status_code == 404:
+        return str(error.code or "404") == "404"
+    return error.status_code == 400 and re.search(r"api[ -]version", error.message, re.IGNORECASE) is not None
 
 
 def _kind(status: int, code: str, words: str) -> tuple[type[AccountError], str, str]:

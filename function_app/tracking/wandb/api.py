@@ -209,14 +209,9 @@ class WandbApi:
 
     def alert(self, run_id: str, title: str, text: str) -> None:
         """Notify people about a run, according to their and the team's W&B settings."""
-        given = {
-            "entityName": self.entity,
-            "projectName": self.project,
-            "runName": run_id,
-            "title": title,
-            "text": text,
-        }
-        self.query(_ALERT, {"input": given | {"severity": "ERROR", "waitDuration": _ALERT_WAIT}})
+        run = {"entityName": self.entity, "projectName": self.project, "runName": run_id}
+        given = {"title": title, "text": text, "severity": "ERROR", "waitDuration": _ALERT_WAIT}
+        self.query(_ALERT, {"input": run | given})
 
     def supersede(self, run_id: str, successor: str) -> None:
         """Mark a run as replaced by another one, and keep everything else. If it no longer exists, do nothing."""

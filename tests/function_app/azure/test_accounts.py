@@ -8,7 +8,7 @@ from azure.core.credentials import AccessToken
 
 from function_app.azure.accounts import SeveralAddresses, _Tokens
 from function_app.azure.openai import Account
-from function_app.errors import AccessError, NotThereError
+from function_app.errors import AccessError, AccountBusyError, NotThereError
 from tests.function_app.conftest import FILE, JOB, OTHER_JOB, SETTLED, Bench, a_file, a_job, refuses
 
 ACCOUNT = "https://aoai-ml.cognitiveservices.azure.com/"
@@ -57,6 +57,23 @@ def test_an_address_that_refuses_does_not_stop_the_jobs_of_the_accounts_other_ad
     assert [queue.sync_job("aoai-ml", job).result for job in (listed, hidden)] == ["synced", "failed"]
     outcomes = bench.tick(timer, after=SETTLED)
     assert {job: outcome.result for job, outcome in outcomes.items()} == {"": "failed", listed: "current"}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_if_the_address_of_a_job_is_busy_no_other_address_answers_for_it(bench: Bench, listed: bool) -> None:
+    """It is UNVERIFIED that another one refuses: an empty listing would be taken for the job's log."""
+    open_foundry(bench)
+    for operation in ("FineTuning_GetEvents", "FineTuning_GetCheckpoints"):
+        bench.fault(operation, {"status": 503, "headers": {"retry-after-ms": "1"}}, path="/openai/fine_tuning")
+        bench.fault(operation, {"status": 200, "body": {"data": [], "has_more": False}}, path="/api/projects/")
+    [account] = bench.engine(azure_openai_endpoints=(ACCOUNT, PROJECT)).accounts
+    if listed:
+        account.jobs()
+    account.job(JOB)
+    for read in (account.events, account.checkpoints):
+        with pytest.raises(AccountBusyError):
+            read(JOB)
+    bench.cloud.world.faults.faults.clear()  # the project was not asked
 
 
 def test_a_project_that_accepts_the_accounts_tokens_gets_them(bench: Bench) -> None:

@@ -170,7 +170,7 @@ def test_events_are_only_read_back_to_the_last_known_one(bench: Bench) -> None:
     assert {event.data["step"] for event in tail if event.data} >= set(range(2900, 3001, 10))
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, "invalidPayload"), (404, "notFound")])
+@pytest.mark.parametrize(("status", "code"), [(400, "invalidPayload"), (404, "notFound"), (404, "404")])
 def test_if_further_pages_of_events_are_refused_the_first_page_is_used(bench: Bench, status: int, code: str) -> None:
     """Azure has refused an `after` that it gave out itself (openai-python issue 938)."""
     refused = {"op": "FineTuning_GetEvents", "when": {"nth": [2]}, "do": refuses(status, code)}
