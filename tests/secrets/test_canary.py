@@ -99,3 +99,7 @@ def test_a_part_of_the_canary_finds_no_secret(argv: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "evidence", "canary", *argv]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    result = re.search(r"(\d+) of (\d+) runs leak no secret", done.stdout)
+    assert result, done.stdout
+    good, points = map(int, result.groups())
+    assert good == points >= 2

@@ -107,9 +107,12 @@ def test_the_best_loss_is_the_lowest_the_best_accuracy_the_highest_each_at_its_f
     assert best["mean_token_accuracy"] == {"value": max(values), "step": values.index(max(values))}
 
 
-@pytest.mark.parametrize("name", ["mean_unresponsive_rewards", "scores/graders/python/g/train_reward_mean", "loss_sum"])
+@pytest.mark.parametrize(
+    "name", ["mean_unresponsive_rewards", "scores/graders/python/g/train_reward_mean", "pg_loss_sum"]
+)
 def test_a_metric_without_a_direction_has_no_best_value(name: str) -> None:
-    assert [*best_of([MetricRow(1, {name: 0.5, "train_mean_reward": 0.25})])] == ["train_mean_reward"]
+    best = best_of([MetricRow(1, {name: 0.5, "train_mean_reward": 0.25})])
+    assert best == {"train_mean_reward": {"value": 0.25, "step": 1}}
 
 
 def test_the_metadata_of_a_model_does_not_change_while_its_job_continues() -> None:

@@ -176,11 +176,12 @@ def test_ctrl_c_while_jobs_are_started_reports_all_of_them(bench: Bench) -> None
 
 def test_ctrl_c_reports_what_is_done_and_exits_with_130(bench: Bench, processes: Processes) -> None:
     """Neither the job in progress nor the next one, whose models are of another family, is reported as synced."""
-    delay = {"op": "FineTuning_GetEvents", "when": {"nth": [1]}, "do": {"delay": 2.0}}
-    bench.world(a_job(), a_job(id=OTHER_JOB, created="-9d", suffix="later"), faults=[delay])
+    bench.world(a_job(), a_job(id=OTHER_JOB, created="-9d", suffix="later"))
+    gate = bench.cloud.world.gate = Gate("FineTuning_GetEvents")
     process = syncing(bench.cloud, processes, "-o", "json", SYNC_CONCURRENCY="1")
-    process.ends_before(lambda: not bench.cloud.world.faults.unmet)
+    assert gate.reached.wait(timeout=PATIENCE)
     os.kill(process.pid, signal.SIGINT)
+    gate.opened.set()
     ended = process.ended(PATIENCE)
     assert ended.status == 130
     document = json.loads(ended.out)

@@ -100,7 +100,8 @@ def test_an_account_that_never_answers_is_an_error_for_later(silent: str) -> Non
         return openai.OpenAI(api_key="key", base_url=silent, http_client=http, timeout=0.2, max_retries=1)
 
     account = Account("aoai-ml", client)
-    for read in (account.jobs, lambda: account.job(JOB), lambda: account.file("file-1")):
+    reads = (account.jobs, lambda: account.job(JOB), lambda: account.events(JOB), lambda: account.file("file-1"))
+    for read in reads:
         with pytest.raises(AccountBusyError):
             read()
     with pytest.raises(AccountBusyError), account.content("file-1"):
